@@ -1,0 +1,87 @@
+"""The rooms of the house: imports go one way, and heavy libraries stay in the room that needs them."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "tts"
+
+# What the modules of each room may import from the package, besides their own room.
+BASE = {"types", "errors", "seeds", "protocols", "selectors"}
+ROOMS = {
+    "types": set(),
+    "errors": set(),
+    "seeds": set(),
+    "protocols": {"types", "errors"},
+    "selectors": {"types", "errors", "protocols"},
+    "budget": BASE,
+    "strategies": BASE | {"budget"},
+    "verifiers": BASE | {"budget"},
+    "tasks": BASE | {"budget"},
+    "engine": {"types", "errors"},
+    "backends": BASE | {"budget", "engine"},
+    "_metering": BASE | {"budget"},
+    "_environment": BASE | {"budget", "_metering"},
+    "solve": BASE | {"budget", "tasks", "_metering", "_environment"},
+    "testing": BASE | {"budget", "backends", "solve"},
+    "evaluation": BASE | {"budget", "tasks", "solve"},
+}
+# Modules of other people that only these rooms may import at all.
+LIBRARIES = {
+    "vllm": {"engine", "backends"},
+    "torch": {"engine"},
+    "transformers": {"engine", "backends"},
+    "hydra": {"cli"},
+    "omegaconf": {"cli"},
+    "openai": {"backends"},
+}
+
+
+def room(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            found.add(str(node.module))
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+FILES = sorted(p for p in PACKAGE.rglob("*.py") if room(p) not in ("cli", "__init__", "__main__"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_go_one_way(path):
+    allowed = ROOMS[room(path)] | {room(path)}
+    for name in imports(path):
+        parts = name.split(".")
+        if parts[0] == "tts" and len(parts) > 1:
+            assert parts[1] in allowed or parts[1] == "__version__", f"{path.name} imports {name}"
+        for library, rooms in LIBRARIES.items():
+            if parts[0] == library:
+                assert room(path) in rooms, f"{path.name} imports {library}"
+
+
+def test_the_engine_is_known_to_its_backend_only():
+    for path in FILES:
+        if any(name.startswith("tts.engine") for name in imports(path)):
+            assert room(path) == "engine" or path.name in ("vllm.py",), path
+
+
+def test_importing_the_package_is_light():
+    code = (
+        "import sys, tts; heavy = {'vllm', 'torch', 'transformers', 'hydra', 'matplotlib', 'scipy',"
+        " 'sympy', 'openai'} & set(sys.modules); assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

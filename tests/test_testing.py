@@ -1,0 +1,226 @@
+"""The contract tests find what they are there to find."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import dataclass, field
+
+import pytest
+
+import tts
+from tts.backends.simulated import SimulatedBackend, Step
+from tts.errors import ContractError
+from tts.strategies._common import generate
+from tts.testing import LengthVerifier, check_backend, check_strategy, check_verifier
+from tts.types import Capability, Problem, Result, Score, Segment, Trajectory
+
+
+class Honest:
+    requires = frozenset()
+
+    async def __call__(self, problem, env):
+        candidate = await env.candidate(await generate(env, env.request(Trajectory.root(), 0)))
+        env.publish(candidate)
+        return Result(problem.id, candidate, (candidate,))
+
+
+class Cheat(Honest):
+    async def __call__(self, problem, env):
+        request = env.request(Trajectory.root(), 1)
+        async with env.backend.inner.open(request) as stream:  # past the meter
+            async for _ in stream:
+                pass
+        return await super().__call__(problem, env)
+
+
+class Raises(Honest):
+    async def __call__(self, problem, env):
+        candidates = []
+        for child in range(5):
+            trajectory = await generate(env, env.request(Trajectory.root(), child))
+            candidates.append(await env.candidate(trajectory))
+        return Result(problem.id, candidates[-1], tuple(candidates))
+
+
+class Arrival(Honest):
+    async def __call__(self, problem, env):
+        requests = [env.request(Trajectory.root(), child) for child in range(8)]
+        tasks = [asyncio.create_task(generate(env, request)) for request in requests]
+        try:
+            first = await next(iter(asyncio.as_completed(tasks)))
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        candidate = await env.candidate(first)
+        return Result(problem.id, candidate, (candidate,))
+
+
+@dataclass
+class Stateful(Honest):
+    calls: list[str] = field(default_factory=list)
+
+    async def __call__(self, problem, env):
+        self.calls.append(problem.id)
+        trajectory = await generate(env, env.request(Trajectory.root(), len(self.calls)))
+        candidate = await env.candidate(trajectory)
+        return Result(problem.id, candidate, (candidate,))
+
+
+class Leaks(Honest):
+    async def __call__(self, problem, env):
+        block = env.backend.open(env.request(Trajectory.root(), 5))
+        await block.__aenter__()
+        return await super().__call__(problem, env)
+
+
+class Swallows(Honest):
+    async def __call__(self, problem, env):
+        try:
+            return await super().__call__(problem, env)
+        except asyncio.CancelledError:
+            return Result(problem.id, None)
+
+
+async def test_an_honest_strategy_passes():
+    await check_strategy(Honest())
+
+
+@pytest.mark.parametrize(
+    ("strategy", "promise"),
+    [
+        (Cheat(), "generated through `env`"),
+        (Arrival(), "same result in any order"),
+        (Stateful(), "same result in any order|no state on the strategy"),
+        (Leaks(), "left open|generated through"),
+        (Swallows(), "not swallowed"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+async def test_a_broken_strategy_is_found(strategy, promise):
+    with pytest.raises(ContractError, match=promise):
+        await check_strategy(strategy)
+
+
+def simulate(problem, node, seed):
+    rng = random.Random(f"{seed}{len(node.text)}")
+    return Step("".join(rng.choices("abcdefgh", k=9)), 9, rng.random() < 0.3, 0.0, -0.5)
+
+
+PROBLEM = Problem("p", prompt="x")
+
+
+async def test_the_simulated_backend_passes():
+    backend = SimulatedBackend(
+        lambda problem, node, seed: Step("x", 1, len(node.text) > 30), slots=2
+    )
+    await backend.start()
+    await check_backend(backend, PROBLEM)
+
+
+class Wrapper:
+    """A stream with a fault."""
+
+    def __init__(self, block, fault):
+        self.block, self.fault = block, fault
+
+    async def __aenter__(self):
+        self.stream = await self.block.__aenter__()
+        return self
+
+    async def __aexit__(self, *error):
+        return await self.block.__aexit__(*error)
+
+    async def __aiter__(self):
+        async for chunk in self.stream:
+            yield chunk
+
+    @property
+    def usage(self):
+        usage = self.stream.usage
+        if self.fault == "usage":
+            return type(usage)(calls=1)
+        return usage
+
+    @property
+    def trajectory(self):
+        node = self.stream.trajectory
+        if self.fault == "text":
+            return node.parent.extend(Segment("?"), child=0, clock=node.clock, finish=node.finish)
+        if self.fault == "clock":
+            return node.after(node.clock + 1)
+        return node
+
+
+class Faulty(SimulatedBackend):
+    fault = ""
+
+    def open(self, request):
+        return Wrapper(super().open(request), self.fault)
+
+
+@pytest.mark.parametrize(
+    ("fault", "promise"),
+    [("usage", "at least one token"), ("text", "prefix and the chunks"), ("clock", "clock")],
+)
+async def test_a_broken_backend_is_found(fault, promise):
+    backend = Faulty(simulate)
+    backend.fault = fault
+    with pytest.raises(ContractError, match=promise):
+        await check_backend(backend, PROBLEM)
+
+
+async def test_an_unseeded_backend_is_found():
+    numbers = iter(range(10**9))
+    backend = SimulatedBackend(lambda p, node, seed: Step(f"text {next(numbers):09}", 4))
+    with pytest.raises(ContractError, match="same seed"):
+        await check_backend(backend, PROBLEM)
+
+
+def trajectories():
+    root = Trajectory.root()
+    texts = ("one", "two", "three")
+    return [root.extend(Segment(t, logprobs=(-0.1,) * len(t)), child=0, clock=3) for t in texts]
+
+
+class Context:
+    backend = None
+
+    def rng(self, *names):
+        return random.Random(str(names))
+
+
+async def test_the_verifiers_pass():
+    for verifier in (LengthVerifier(), tts.Likelihood()):
+        await check_verifier(verifier, PROBLEM, trajectories(), Context())
+    assert tts.Likelihood().requires == {Capability.LOGPROBS}
+
+
+class Comparing(LengthVerifier):
+    async def score(self, problem, nodes, ctx):
+        longest = max((len(n.text) for n in nodes), default=1)
+        return [Score(len(n.text) / longest, "probability") for n in nodes]
+
+
+class Positional(LengthVerifier):
+    async def score(self, problem, nodes, ctx):
+        return [Score(1 / (i + 1), "probability") for i, _ in enumerate(nodes)]
+
+
+class Mixed(LengthVerifier):
+    async def score(self, problem, nodes, ctx):
+        return [Score(0.5, "logit" if "w" in n.text else "probability") for n in nodes]
+
+
+@pytest.mark.parametrize(
+    ("verifier", "promise"),
+    [
+        (Comparing(), "Company"),
+        (Positional(), "order"),
+        (Mixed(), "one scale"),
+    ],
+)
+async def test_a_broken_verifier_is_found(verifier, promise):
+    with pytest.raises(ContractError, match=promise):
+        await check_verifier(verifier, PROBLEM, trajectories(), Context())

@@ -1,0 +1,199 @@
+"""The environment: all that a strategy or verifier may touch while one problem is solved."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import AsyncIterator, Hashable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+
+from tts._metering import Account, MeteredBackend
+from tts.budget.desk import Desk
+from tts.budget.pot import Pot
+from tts.errors import BudgetExhausted, CapabilityMissing, StrategyError, VerifierError
+from tts.protocols import AnswerFormat, Backend, Selector, Verifier
+from tts.seeds import derive
+from tts.types import (
+    Answer,
+    Candidate,
+    Capability,
+    Decided,
+    Evidence,
+    Grant,
+    Problem,
+    Request,
+    Sampling,
+    Segment,
+    Trajectory,
+    Usage,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a verifier may touch: a metered model, and random streams. See `VerifierContext`."""
+
+    backend: MeteredBackend
+    seed: int
+    names: tuple[Hashable, ...]
+
+    def rng(self, *names: Hashable) -> random.Random:
+        """A random stream of its own for `names`."""
+        return random.Random(derive(self.seed, *self.names, "rng", *names))
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """One problem's surroundings. Implements `tts.protocols.Env`."""
+
+    problem: Problem
+    pot: Pot
+    account: Account
+    desk: Desk
+    policy: Backend
+    judge: Backend
+    verifier: Verifier | None
+    answers: AnswerFormat
+    sampling: Sampling
+    max_tokens: int
+    seed: int
+    repeat: int
+
+    @property
+    def backend(self) -> MeteredBackend:
+        """The policy, metered."""
+        return MeteredBackend(self.policy, self.pot, self.account)
+
+    @property
+    def context(self) -> Context:
+        """What verifiers and selectors get."""
+        meter = MeteredBackend(self.judge, self.pot, self.account, verifying=True)
+        return Context(meter, self.seed, (self.problem.id, self.repeat))
+
+    def rng(self, *names: Hashable) -> random.Random:
+        """A random stream of its own for `names`."""
+        return self.context.rng(*names)
+
+    def request(self, trajectory: Trajectory, child: int) -> Request:
+        """The `child`-th continuation of a trajectory under this run's settings."""
+        seeded = Capability.SEEDS in self.policy.capabilities
+        needs_logprobs = self.verifier and Capability.LOGPROBS in self.verifier.requires
+        return Request(
+            self.problem,
+            trajectory,
+            child,
+            self.sampling,
+            self.max_tokens,
+            (),
+            0 if needs_logprobs else None,
+            derive(self.seed, self.problem.id, self.repeat, trajectory.key, child)
+            if seeded
+            else None,
+        )
+
+    async def candidate(self, trajectory: Trajectory) -> Candidate:
+        """Extract the answer of a trajectory."""
+        text = self.answers.extract(trajectory.text)
+        if text is None:
+            return Candidate(trajectory, None)
+        return Candidate(trajectory, Answer(text, await self.answers.key(text)))
+
+    async def score(self, trajectories: Sequence[Trajectory]) -> list[Trajectory]:
+        """Have the verifier judge trajectories."""
+        if self.verifier is None:
+            raise _no_verifier()
+        if not trajectories:
+            return []
+        calls = Usage(verifier_calls=len(trajectories))
+        lease = await self.account.lease(self.pot, lambda _: calls, 0)
+        # Paid in advance: a verifier that asks a model must not hold one lease while it waits
+        # for another.
+        lease.settle(calls)
+        self.account.pay(calls)
+        scores = await self.verifier.score(self.problem, trajectories, self.context)
+        if len(scores) != len(trajectories):
+            raise VerifierError(
+                f"{type(self.verifier).__name__} gave {len(scores)} scores for"
+                f" {len(trajectories)} trajectories."
+            )
+        return [t.scored(s) for t, s in zip(trajectories, scores, strict=True)]
+
+    async def choose(self, selector: Selector, candidates: Sequence[Candidate]) -> Candidate | None:
+        """The candidate that a selector prefers, ties between answers broken fairly."""
+        answered = [c for c in candidates if c.answer is not None]
+        if not answered:
+            return None
+        weights = await selector.weigh(self.problem, answered, self.context)
+        if len(weights) != len(answered):
+            raise VerifierError(f"{type(selector).__name__} gave {len(weights)} weights.")
+        top = max(weights)
+        if top == -math.inf:
+            return None
+        tied = [c for c, w in zip(answered, weights, strict=True) if w == top]
+        keys = sorted({c.answer.key for c in tied if c.answer})
+        key = keys[0] if len(keys) == 1 else self.rng("tie", len(answered)).choice(keys)
+        return next(c for c in tied if c.answer and c.answer.key == key)
+
+    def publish(self, candidate: Candidate) -> None:
+        """Make this the best answer so far."""
+        self.account.publish(candidate)
+
+    async def more(self, candidates: Sequence[Candidate], wants: int) -> int:
+        """Ask the controller for `wants` more samples."""
+        if wants < 1:
+            raise StrategyError(f"A strategy asked its controller for {wants} samples.")
+        evidence = Evidence(tuple(candidates), wants, self.account.usage)
+        decision = await self.desk.ask(self.problem.id, evidence)
+        self.account.decisions.append(decision)
+        if self.account.emit:
+            self.account.emit(Decided(self.problem.id, decision))
+        return decision.samples if isinstance(decision, Grant) else 0
+
+    @asynccontextmanager
+    async def reserve(self, trajectory: Trajectory) -> AsyncIterator[Environment]:
+        """An environment that can pay one whole answer and its judgement."""
+        verifier, model = self.verifier, self.policy.model
+        if verifier is None:
+            raise _no_verifier()
+        prompt = self.policy.prompt_tokens(self.problem, trajectory)
+
+        def cost(tokens: int) -> Usage:
+            judgement = verifier.bound(self.problem, prompt + tokens, self.context)
+            return model.usage(prompt, 0, tokens) + judgement
+
+        want = max(1, min(self.max_tokens, model.context - prompt))
+        lease = await self.account.lease(self.pot, cost, want)
+        pot = lease.pot()
+        try:
+            yield replace(self, pot=pot, max_tokens=lease.tokens)
+        finally:
+            lease.settle(pot.spent)
+
+    def split(self, share: float) -> Environment:
+        """The same problem with a share of what is left of the budget."""
+        return replace(self, pot=self.pot.split(share))
+
+    async def land(self) -> None:
+        """Close the longest unfinished answer from the landing reserve, and publish it."""
+        open_ends = [leaf for leaf in self.account.leaves if leaf.finish in ("length", "abort")]
+        if not open_ends or Capability.CONTINUATION not in self.policy.capabilities:
+            return
+        leaf = max(open_ends, key=lambda node: len(node.text))
+        forced = Segment(self.answers.landing, origin="forced")
+        request = replace(
+            self.request(leaf.extend(forced, child=0, clock=leaf.clock), 0),
+            sampling=self.sampling.greedy(),
+            max_tokens=self.pot.budget.landing_tokens,
+        )
+        try:
+            async with replace(self.backend, landing=True).open(request) as stream:
+                async for _ in stream:
+                    pass
+        except BudgetExhausted:
+            return
+        self.publish(await self.candidate(stream.trajectory))
+
+
+def _no_verifier() -> CapabilityMissing:
+    return CapabilityMissing("No verifier was given.", hint="Choose one, as verifier=likelihood.")

@@ -1,0 +1,170 @@
+"""The metered backend: every request takes a lease before it starts and settles it at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from types import TracebackType
+
+from tts.budget.pot import Lease, Pot
+from tts.errors import BackendError, BudgetExhausted, ConfigError, ContextTooLong
+from tts.protocols import Backend, Stream
+from tts.types import (
+    Candidate,
+    Capability,
+    Event,
+    Grant,
+    ModelInfo,
+    Problem,
+    Published,
+    Request,
+    Spent,
+    Stop,
+    Trajectory,
+    Usage,
+)
+
+
+@dataclass(slots=True, eq=False)
+class Account:
+    """What one problem has cost and found so far, shared by all environments split from it."""
+
+    problem_id: str
+    emit: Callable[[Event], None] | None
+    usage: Usage = Usage()
+    leaves: list[Trajectory] = field(default_factory=list)
+    decisions: list[Grant | Stop] = field(default_factory=list)
+    best: Candidate | None = None
+    limit: str = ""  # the first limit that refused or shortened a request
+
+    def pay(self, usage: Usage) -> None:
+        """Book a cost and tell the listener."""
+        self.usage = self.usage + usage
+        if self.emit:
+            self.emit(Spent(self.problem_id, usage))
+
+    def publish(self, candidate: Candidate) -> None:
+        """Keep the best answer so far; one without an answer never replaces one with."""
+        if candidate.answer or not (self.best and self.best.answer):
+            self.best = candidate
+            if self.emit:
+                self.emit(Published(self.problem_id, candidate))
+
+    async def lease(self, pot: Pot, cost: Callable[[int], Usage], want: int, **how: bool) -> Lease:
+        """Take a lease, and remember which limit refused or shortened it."""
+        try:
+            lease = await pot.lease(cost, want, **how)
+        except BudgetExhausted as error:
+            self.limit = self.limit or error.limit
+            raise
+        if lease.tokens < want:
+            self.limit = self.limit or pot.tightest()
+        return lease
+
+
+@dataclass(frozen=True, slots=True)
+class MeteredBackend:
+    """A backend whose requests are paid from a pot.
+
+    Args:
+        inner: The backend that does the work.
+        pot: Pays.
+        account: Books.
+        verifying: Whether tokens are charged as a verifier's.
+        landing: Whether the pot's landing reserve may be used.
+    """
+
+    inner: Backend
+    pot: Pot
+    account: Account
+    verifying: bool = False
+    landing: bool = False
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """Those of the inner backend."""
+        return self.inner.capabilities
+
+    @property
+    def model(self) -> ModelInfo:
+        """That of the inner backend."""
+        return self.inner.model
+
+    def prompt_tokens(self, problem: Problem, trajectory: Trajectory) -> int:
+        """As the inner backend counts them."""
+        return self.inner.prompt_tokens(problem, trajectory)
+
+    def open(self, request: Request) -> _MeteredStream:
+        """Wait for a lease, then open the inner stream under it."""
+        return _MeteredStream(self, request)
+
+    async def start(self) -> None:
+        """Start the inner backend."""
+        await self.inner.start()
+
+    async def aclose(self) -> None:
+        """Do nothing: the inner backend belongs to whoever made it."""
+
+    def charge(self, usage: Usage) -> Usage:
+        """The cost of a request, as policy or as verifier."""
+        return usage.as_verifier() if self.verifying else usage
+
+
+class _MeteredStream:
+    """The block around one metered decode."""
+
+    __slots__ = ("_block", "_lease", "_meter", "_request", "_stream")
+
+    def __init__(self, meter: MeteredBackend, request: Request) -> None:
+        self._meter = meter
+        self._request = request
+
+    async def __aenter__(self) -> Stream:
+        meter, request = self._meter, self._request
+        model = meter.inner.model
+        prompt = meter.inner.prompt_tokens(request.problem, request.trajectory)
+        room = model.context - prompt
+        if room < 1:
+            raise ContextTooLong(
+                f"Problem {request.problem.id!r}: prompt and partial answer have {prompt} tokens,"
+                f" and the context of {model.name} holds {model.context}.",
+                hint="Shorten the prompt, or raise model.max_model_len.",
+            )
+
+        def cost(tokens: int) -> Usage:
+            return meter.charge(model.usage(prompt, 0, tokens))
+
+        want = min(request.max_tokens, room)
+        self._lease = await meter.account.lease(meter.pot, cost, want, landing=meter.landing)
+        try:
+            if self._lease.tokens != request.max_tokens:
+                request = replace(request, max_tokens=self._lease.tokens)
+            self._block = meter.inner.open(request)
+            self._stream = await self._block.__aenter__()
+        except ConfigError:
+            self._lease.settle(Usage())
+            raise
+        except BaseException:
+            self._settle(None)
+            raise
+        return self._stream
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            await self._block.__aexit__(kind, error, trace)
+        except BaseException:
+            self._settle(None)
+            raise
+        # What a failed backend has spent is unknown: the whole lease is charged.
+        self._settle(None if isinstance(error, BackendError) else self._stream.usage)
+        self._meter.account.leaves.append(self._stream.trajectory)
+
+    def _settle(self, usage: Usage | None) -> None:
+        cost = self._lease.bound if usage is None else self._meter.charge(usage)
+        self._lease.settle(cost)
+        self._meter.account.pay(cost)

@@ -1,0 +1,233 @@
+"""A backend that is a function: for laws, contracts and scale, never for claims about models.
+
+A simulated model is a function `(trajectory, seed) -> Step`: what it would write next. Latency,
+where given, passes on a virtual clock, so that an hour of decoding takes no time. Everything is
+deterministic given the seed of a request. Figures made with it must say `simulated`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from types import TracebackType
+
+from tts.errors import ContextTooLong
+from tts.seeds import derive
+from tts.types import (
+    Capability,
+    Chunk,
+    FinishReason,
+    ModelInfo,
+    Problem,
+    Request,
+    Segment,
+    Trajectory,
+    Usage,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What the simulated model writes next: text of `tokens` tokens.
+
+    Attributes:
+        text: The text.
+        tokens: Its length in tokens, at least 1.
+        final: Whether the answer ends here.
+        seconds: Virtual time it takes to write.
+        logprob: Log-probability of each of its tokens.
+    """
+
+    text: str
+    tokens: int
+    final: bool = True
+    seconds: float = 0.0
+    logprob: float = -0.5
+
+
+Simulator = Callable[[Problem, Trajectory, int], Step]
+
+
+class VirtualClock:
+    """Time that passes only when nothing else can happen.
+
+    `sleep` parks its caller; when the event loop has nothing ready, the earliest sleeper wakes and
+    the clock jumps to its time.
+    """
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._order = 0
+        self._driver: asyncio.Task[None] | None = None
+
+    def __call__(self) -> float:
+        """Virtual seconds since the start."""
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait for virtual time to pass."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._order += 1
+        heapq.heappush(self._sleepers, (self.now + seconds, self._order, future))
+        if self._driver is None or self._driver.done():
+            self._driver = asyncio.create_task(self._drive())
+        await future
+
+    async def _drive(self) -> None:
+        while self._sleepers:
+            # Let everything that is ready run; a handful of rounds covers wrappers and callbacks.
+            for _ in range(20):
+                await asyncio.sleep(0)
+            when, _, future = heapq.heappop(self._sleepers)
+            if not future.done():
+                self.now = max(self.now, when)
+                future.set_result(None)
+
+
+@dataclass(slots=True, eq=False)
+class SimulatedBackend:
+    """A backend whose model is a function.
+
+    Args:
+        simulate: Says what comes next, from problem, prefix and seed. Must be deterministic.
+        info: The model, for the accounts.
+        clock: For latencies; without one, steps take no time.
+        slots: Most decodes at once; None for no limit.
+        prompt_length: Tokens of every prompt.
+        capabilities: What it claims to do.
+
+    Attributes:
+        generated: Tokens generated since the start, by the backend's own count.
+        open_streams: Streams that are open now.
+    """
+
+    simulate: Simulator
+    info: ModelInfo = ModelInfo("simulated", active_params=1_000_000, context=1 << 20)
+    clock: VirtualClock | None = None
+    slots: int | None = None
+    prompt_length: int = 10
+    capabilities: frozenset[Capability] = frozenset(
+        {Capability.CONTINUATION, Capability.LOGPROBS, Capability.SEEDS}
+    )
+    generated: int = 0
+    open_streams: int = 0
+    _gate: asyncio.Semaphore | None = field(default=None)
+
+    @property
+    def model(self) -> ModelInfo:
+        """The model, for the accounts."""
+        return self.info
+
+    def prompt_tokens(self, problem: Problem, trajectory: Trajectory) -> int:
+        """The fixed prompt length, and the tokens of the partial answer."""
+        return self.prompt_length + sum(_length(s) for s in trajectory.segments())
+
+    def open(self, request: Request) -> _SimulatedStream:
+        """Decode until the model, a stop or the cap ends it; any stop string ends a step."""
+        return _SimulatedStream(self, request)
+
+    async def start(self) -> None:
+        """Make the slots, if their number is limited."""
+        if self.slots is not None and self._gate is None:
+            self._gate = asyncio.Semaphore(self.slots)
+
+    async def aclose(self) -> None:
+        """Nothing to release."""
+
+
+def _length(segment: Segment) -> int:
+    if segment.logprobs is not None:
+        return len(segment.logprobs)
+    return max(1, len(segment.text) // 4)
+
+
+class _SimulatedStream:
+    """One simulated decode: step after step until the answer, a stop or the cap ends it."""
+
+    __slots__ = ("_backend", "_finish", "_logprobs", "_prompt", "_request", "_text")
+
+    def __init__(self, backend: SimulatedBackend, request: Request) -> None:
+        self._backend = backend
+        self._request = request
+        self._prompt = 0
+        self._text = ""
+        self._logprobs: list[float] = []
+        self._finish: FinishReason | None = None
+
+    @property
+    def usage(self) -> Usage:
+        return self._backend.info.usage(self._prompt, 0, len(self._logprobs))
+
+    @property
+    def trajectory(self) -> Trajectory:
+        start = self._request.trajectory
+        return start.extend(
+            Segment(self._text, logprobs=tuple(self._logprobs)),
+            child=self._request.child,
+            clock=start.clock + len(self._logprobs),
+            finish=self._finish,
+        )
+
+    async def __aenter__(self) -> _SimulatedStream:
+        backend, request = self._backend, self._request
+        self._prompt = backend.prompt_tokens(request.problem, request.trajectory)
+        if self._prompt + request.max_tokens > backend.info.context:
+            raise ContextTooLong(
+                f"{self._prompt} prompt tokens and {request.max_tokens} to generate exceed the"
+                f" context of {backend.info.context}."
+            )
+        if backend._gate:
+            await backend._gate.acquire()
+        backend.open_streams += 1
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._backend.open_streams -= 1
+        if self._backend._gate:
+            self._backend._gate.release()
+        self._finish = self._finish or "abort"
+
+    async def __aiter__(self) -> AsyncIterator[Chunk]:
+        request = self._request
+        for number in itertools.count():
+            node = self.trajectory if number else request.trajectory
+            seed = derive(request.seed or 0, number) if number else request.seed or 0
+            step = self._backend.simulate(request.problem, node, seed)
+            # A watched step comes in two halves, so that it can be left in its middle.
+            cuts = (step.tokens // 2, step.tokens) if request.watch else (step.tokens,)
+            done = 0
+            for cut in cuts:
+                if step.seconds and self._backend.clock:
+                    await self._backend.clock.sleep(step.seconds * (cut - done) / step.tokens)
+                text = self._write(step, done, cut)
+                done = cut
+                if request.watch:
+                    yield Chunk(text, finish=self._finish)
+                elif self._finish:
+                    yield Chunk(self._text, finish=self._finish)
+                if self._finish:
+                    return
+
+    def _write(self, step: Step, start: int, stop: int) -> str:
+        """Write tokens `start` to `stop` - 1 of a step, as far as the cap lets; return the text."""
+        request = self._request
+        stop_here = min(stop, start + request.max_tokens - len(self._logprobs))
+        size = len(step.text)
+        text = step.text[size * start // step.tokens : size * stop_here // step.tokens]
+        self._text += text
+        self._logprobs.extend([step.logprob] * (stop_here - start))
+        self._backend.generated += stop_here - start
+        if stop_here == step.tokens and (step.final or request.stop):
+            self._finish = "stop" if step.final else "step"
+        elif len(self._logprobs) == request.max_tokens:
+            self._finish = "length"
+        return text

@@ -1,0 +1,265 @@
+"""The verbs: what each part of the house must be able to do. A class that fits is a plug-in.
+
+No base class is needed: these are structural types. `tts.testing` holds contract tests for them.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol, runtime_checkable
+
+from tts.types import (
+    Capability,
+    Candidate,
+    Chunk,
+    Evidence,
+    Grant,
+    ModelInfo,
+    Problem,
+    ProblemId,
+    Request,
+    Result,
+    Sampling,
+    Score,
+    Stop,
+    Trajectory,
+    Usage,
+)
+
+
+class Stream(Protocol):
+    """One decode under way. Iterate it for chunks; leaving its block aborts it."""
+
+    @property
+    def usage(self) -> Usage:
+        """What the decode has cost so far; exact once the block has been left, abort or not."""
+        ...
+
+    @property
+    def trajectory(self) -> Trajectory:
+        """The request's prefix with all that has been generated, as one new node.
+
+        Its `finish` is None until the decode has ended by itself or its block has been left.
+        """
+        ...
+
+    def __aiter__(self) -> AsyncIterator[Chunk]: ...
+
+
+class Backend(Protocol):
+    """Something that decodes: the bundled engine, a server, a simulation, or a wrapper."""
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What it can do, known before the first request."""
+        ...
+
+    @property
+    def model(self) -> ModelInfo:
+        """The model it decodes."""
+        ...
+
+    def prompt_tokens(self, problem: Problem, trajectory: Trajectory) -> int:
+        """Tokens of the prompt together with the partial answer; an upper bound if unsure."""
+        ...
+
+    def open(self, request: Request) -> AbstractAsyncContextManager[Stream]:
+        """Start a decode, at the entry of the returned block.
+
+        Raises (at entry):
+            ContextTooLong: Prompt and `max_tokens` do not fit the context.
+            CapabilityMissing: The request asks for what the backend cannot do.
+            BackendError: The backend failed.
+        """
+        ...
+
+    async def start(self) -> None:
+        """Load whatever must be loaded; safe to call again."""
+        ...
+
+    async def aclose(self) -> None:
+        """Release everything; safe to call again."""
+        ...
+
+
+class VerifierContext(Protocol):
+    """All that a verifier or selector may touch; what is spent through it is metered."""
+
+    @property
+    def backend(self) -> Backend:
+        """A model to ask; its tokens are charged as verifier tokens."""
+        ...
+
+    def rng(self, *names: Hashable) -> random.Random:
+        """A random stream of its own for `names`, the same in every run with this seed."""
+        ...
+
+
+class Verifier(Protocol):
+    """Judges each trajectory by itself."""
+
+    @property
+    def requires(self) -> frozenset[Capability]:
+        """What the policy's backend must offer (log-probabilities, say)."""
+        ...
+
+    @property
+    def partial(self) -> bool:
+        """Whether unfinished trajectories can be judged."""
+        ...
+
+    def bound(self, problem: Problem, tokens: int, ctx: VerifierContext) -> Usage:
+        """Upper bound of the cost of judging one answer of up to `tokens` tokens.
+
+        In verifier terms: one of `verifier_calls`, and the tokens, FLOPs and dollars of whatever
+        model is asked through `ctx`. Never falls with `tokens`.
+        """
+        ...
+
+    async def score(
+        self, problem: Problem, trajectories: Sequence[Trajectory], ctx: VerifierContext
+    ) -> list[Score]:
+        """One score a trajectory, in the same order, all on the same scale."""
+        ...
+
+
+class Selector(Protocol):
+    """Judges a set of candidates: votes, weighted votes, tournaments."""
+
+    async def weigh(
+        self, problem: Problem, candidates: Sequence[Candidate], ctx: VerifierContext
+    ) -> list[float]:
+        """One weight a candidate, in the same order; -inf for one that must not be chosen."""
+        ...
+
+
+class AnswerFormat(Protocol):
+    """How answers are written in this task, and when two of them are the same."""
+
+    @property
+    def landing(self) -> str:
+        """Text which, appended to an unfinished answer, makes the model state its result."""
+        ...
+
+    def extract(self, text: str) -> str | None:
+        """The final answer in a text, or None."""
+        ...
+
+    async def key(self, answer: str) -> str:
+        """A canonical form: equal answers have equal keys."""
+        ...
+
+
+class Env(Protocol):
+    """All that a strategy may touch while it solves one problem; everything is metered."""
+
+    @property
+    def backend(self) -> Backend:
+        """The policy. Opening a stream takes a lease on the budget, and may wait for one.
+
+        `open` raises `BudgetExhausted` if the budget cannot pay, and lowers `max_tokens` to the
+        lease.
+        """
+        ...
+
+    @property
+    def sampling(self) -> Sampling:
+        """How tokens are drawn in this run."""
+        ...
+
+    @property
+    def max_tokens(self) -> int:
+        """Cap on the tokens of one whole answer in this run."""
+        ...
+
+    def request(self, trajectory: Trajectory, child: int) -> Request:
+        """The `child`-th continuation of a trajectory under this run's settings, seeded."""
+        ...
+
+    async def candidate(self, trajectory: Trajectory) -> Candidate:
+        """Extract the answer of a trajectory."""
+        ...
+
+    async def score(self, trajectories: Sequence[Trajectory]) -> list[Trajectory]:
+        """Have the verifier judge trajectories; the same nodes come back with their scores.
+
+        Raises:
+            BudgetExhausted: The budget cannot pay for the calls.
+            VerifierError: The verifier failed.
+        """
+        ...
+
+    async def choose(self, selector: Selector, candidates: Sequence[Candidate]) -> Candidate | None:
+        """The candidate that a selector prefers; ties between answers are broken fairly."""
+        ...
+
+    def publish(self, candidate: Candidate) -> None:
+        """Make this the best answer so far: it reaches the caller, the display and the record."""
+        ...
+
+    async def more(self, candidates: Sequence[Candidate], wants: int) -> int:
+        """Ask the controller for `wants` more samples; it grants 0 (stop) to `wants`.
+
+        May wait until the controller has decided, and never waits while holding a lease.
+        """
+        ...
+
+    def reserve(self, trajectory: Trajectory) -> AbstractAsyncContextManager[Env]:
+        """A block with an environment that can pay one whole answer and its judgement.
+
+        The answer continues `trajectory`. Both are leased in one piece, so that no answer is paid
+        whose judgement cannot be. Inside, `max_tokens` is what the lease covers; what is not used
+        goes back at the end of the block.
+
+        Raises (at entry):
+            BudgetExhausted: The budget cannot pay for both.
+        """
+        ...
+
+    def split(self, share: float) -> Env:
+        """The same problem with at most `share` (0 to 1) of the budget that is left."""
+        ...
+
+    def rng(self, *names: Hashable) -> random.Random:
+        """A random stream of its own for `names`, the same in every run with this seed."""
+        ...
+
+
+class Strategy(Protocol):
+    """Decides what to generate next. Its configuration is its only state."""
+
+    @property
+    def requires(self) -> frozenset[Capability]:
+        """What backend and verifier must offer; checked before the first token is spent."""
+        ...
+
+    async def __call__(self, problem: Problem, env: Env) -> Result:
+        """Solve one problem. `tts.solve` fills in usage, tree and decisions."""
+        ...
+
+
+class PotView(Protocol):
+    """What a controller may know of a budget."""
+
+    @property
+    def spent(self) -> Usage:
+        """What has been paid so far."""
+        ...
+
+    def remaining(self, limit: str) -> float:
+        """What is left of the named limit, infinity if it is unlimited."""
+        ...
+
+
+@runtime_checkable
+class Controller(Protocol):
+    """Decides where compute goes. Pure: evidence in, decisions out, no state.
+
+    A problem that gets no decision waits until the evidence of another one changes.
+    """
+
+    def decide(self, evidence: Mapping[ProblemId, Evidence], pot: PotView) -> list[Grant | Stop]:
+        """Decide for any of the problems that ask."""
+        ...

@@ -1,0 +1,297 @@
+"""Solve one problem, or many side by side, and always come back with the best answer so far.
+
+A budget that runs out, or a deadline that passes, is not an error: the result then holds the best
+published candidate and names the limit. A fault is an error, never an answer: `solve` raises it,
+`solve_all` yields a result with status `failed` and goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import TypedDict, Unpack
+
+from tts._environment import Environment
+from tts._metering import Account
+from tts.budget.desk import Desk
+from tts.budget.fixed import Fixed
+from tts.budget.pot import Budget, Pot
+from tts.errors import BudgetExhausted, CapabilityMissing, ConfigError
+from tts.protocols import AnswerFormat, Backend, Controller, Strategy, Verifier
+from tts.tasks.answers import MathAnswers
+from tts.types import (
+    Capability,
+    Done,
+    Event,
+    Problem,
+    Result,
+    Sampling,
+    Status,
+)
+
+
+class Options(TypedDict, total=False):
+    """What `solve` and `solve_all` take besides problem, strategy and backend; see `Setup`."""
+
+    verifier: Verifier | None
+    verifier_backend: Backend | None
+    budget: Budget | None
+    controller: Controller
+    answers: AnswerFormat
+    sampling: Sampling
+    max_tokens: int
+    seed: int
+    repeat: int
+    on_event: Callable[[Event], None] | None
+
+
+@dataclass(frozen=True)
+class Setup:
+    """How problems are solved.
+
+    Attributes:
+        strategy: Decides what to generate.
+        backend: Decodes.
+        verifier: Says how good it looks; None if the strategy needs none.
+        verifier_backend: The model that the verifier may ask; the policy's by default.
+        budget: Limits for each problem.
+        controller: Decides how many samples a problem gets.
+        answers: How answers are written; mathematics in a box or as the last number by default.
+        sampling: How tokens are drawn.
+        max_tokens: Cap on the tokens of one answer, at least 1.
+        seed: Of the run; every draw derives from it.
+        repeat: Which independent repetition this is, at least 0.
+        on_event: Called with each event as it happens, in the event loop; must be quick.
+    """
+
+    strategy: Strategy
+    backend: Backend
+    verifier: Verifier | None = None
+    verifier_backend: Backend | None = None
+    budget: Budget | None = None
+    controller: Controller = Fixed()
+    answers: AnswerFormat = MathAnswers()
+    sampling: Sampling = Sampling()
+    max_tokens: int = 1024
+    seed: int = 0
+    repeat: int = 0
+    on_event: Callable[[Event], None] | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_tokens < 1:
+            raise ConfigError(f"max_tokens is {self.max_tokens}; it must be at least 1.")
+        self._check_capabilities()
+
+    def _check_capabilities(self) -> None:
+        offered = set(self.backend.capabilities)
+        if self.verifier:
+            offered.add(Capability.VERIFIER)
+            if self.verifier.partial:
+                offered.add(Capability.PARTIAL_SCORES)
+            self._refuse(self.verifier, self.verifier.requires - offered)
+        self._refuse(self.strategy, self.strategy.requires - offered)
+
+    def _refuse(self, who: Strategy | Verifier, missing: frozenset[Capability]) -> None:
+        if not missing:
+            return
+        first = min(missing)
+        if first == Capability.VERIFIER:
+            raise CapabilityMissing(
+                f"{type(who).__name__} needs a verifier and got none.",
+                hint="Choose one, such as verifier=likelihood.",
+            )
+        if first == Capability.PARTIAL_SCORES:
+            raise CapabilityMissing(
+                f"{type(who).__name__} needs scores of unfinished answers;"
+                f" {type(self.verifier).__name__} judges whole ones only."
+            )
+        raise CapabilityMissing(
+            f"{type(who).__name__} needs '{first}'; the backend of {self.backend.model.name}"
+            " lacks it.",
+            hint="Choose another backend, or a strategy that does without.",
+        )
+
+
+async def solve(
+    problem: Problem | str, *, strategy: Strategy, backend: Backend, **options: Unpack[Options]
+) -> Result:
+    """Solve one problem.
+
+    Cancelling the task aborts every stream; a deadline of the caller's (`asyncio.timeout`) works
+    the same way, while `budget.seconds` ends the search and returns the best answer so far.
+
+    Args:
+        problem: What to solve; a string is asked as a one-turn conversation.
+        strategy: Decides what to generate.
+        backend: Decodes; started if it is not.
+        **options: See `Setup`.
+
+    Returns:
+        The best answer with its full cost. `result.answer` is None if nothing was found.
+
+    Raises:
+        ConfigError: An argument cannot be used; nothing was spent.
+        BackendError: The backend failed for good.
+        VerifierError: The verifier failed, or broke its contract.
+    """
+    if isinstance(problem, str):
+        problem = Problem.chat(problem, problem)
+    setup = Setup(strategy=strategy, backend=backend, **options)
+    await backend.start()
+    pot = Pot(setup.budget or Budget())
+    result = await _solve(problem, setup, pot, Desk(setup.controller, pot))
+    if result.error is not None:
+        raise result.error
+    return result
+
+
+async def solve_all(
+    problems: Iterable[Problem] | AsyncIterable[Problem],
+    *,
+    strategy: Strategy,
+    backend: Backend,
+    concurrency: int = 64,
+    total_budget: Budget | None = None,
+    **options: Unpack[Options],
+) -> AsyncGenerator[Result]:
+    """Solve problems side by side; results come in the order in which they end.
+
+    Leaving the iteration cancels what is still in flight. Use `contextlib.aclosing` to make that
+    happen at once.
+
+    Args:
+        problems: Read as needed, never all at once. Ids must be unique.
+        strategy: Decides what to generate.
+        backend: Decodes; started if it is not.
+        concurrency: Most problems in flight, at least 1.
+        total_budget: Limits for all problems together, beside `budget` for each.
+        **options: See `Setup`.
+
+    Yields:
+        One result a problem; one with status `failed` where a fault ended it.
+
+    Raises:
+        ConfigError: An argument cannot be used; nothing was spent.
+    """
+    if concurrency < 1:
+        raise ConfigError(f"concurrency is {concurrency}; it must be at least 1.")
+    setup = Setup(strategy=strategy, backend=backend, **options)
+    await backend.start()
+    total = Pot(total_budget) if total_budget else None
+    shared = Desk(setup.controller, total) if total else None
+    finished: asyncio.Queue[Result | None] = asyncio.Queue()
+    slots = asyncio.Semaphore(concurrency)
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def run(problem: Problem) -> None:
+        pot = Pot(setup.budget or Budget(), parent=total)
+        desk = shared or Desk(setup.controller, pot)
+        finished.put_nowait(await _solve(problem, setup, pot, desk))
+
+    async def feed() -> None:
+        async with aclosing(_iterate(problems)) as source:
+            async for problem in source:
+                await slots.acquire()
+                task = asyncio.create_task(run(problem), name=f"solve {problem.id}")
+                tasks.add(task)
+                task.add_done_callback(tasks.discard)
+        await asyncio.gather(*tasks)
+
+    feeder = asyncio.create_task(feed(), name="feed problems")
+    feeder.add_done_callback(lambda _: finished.put_nowait(None))
+    try:
+        while (result := await finished.get()) is not None:
+            slots.release()
+            yield result
+        await feeder
+    finally:
+        for task in (feeder, *tasks):
+            task.cancel()
+        await asyncio.gather(feeder, *tasks, return_exceptions=True)
+
+
+async def _iterate(
+    problems: Iterable[Problem] | AsyncIterable[Problem],
+) -> AsyncGenerator[Problem]:
+    if isinstance(problems, AsyncIterable):
+        async for problem in problems:
+            yield problem
+    else:
+        for problem in problems:
+            yield problem
+
+
+async def _solve(problem: Problem, setup: Setup, pot: Pot, desk: Desk) -> Result:
+    """Run the strategy on one problem, and settle what came of it."""
+    account = Account(problem.id, setup.on_event)
+    env = Environment(
+        problem=problem,
+        pot=pot,
+        account=account,
+        desk=desk,
+        policy=setup.backend,
+        judge=setup.verifier_backend or setup.backend,
+        verifier=setup.verifier,
+        answers=setup.answers,
+        sampling=setup.sampling,
+        max_tokens=setup.max_tokens,
+        seed=setup.seed,
+        repeat=setup.repeat,
+    )
+    started = time.monotonic()
+    desk.enter()
+    error: Exception | None = None
+    result = Result(problem.id, None)
+    try:
+        result = await _attempt(problem, setup, env)
+        if pot.budget.landing_tokens and account.limit and not (result.answer or _found(account)):
+            await env.land()
+    except Exception as fault:  # a fault of this problem must not end the others
+        error = fault
+    finally:
+        desk.leave()
+    status: Status = "failed" if error else "exhausted" if account.limit else "done"
+    candidates = result.candidates
+    clocks = [c.trajectory.clock for c in candidates] or [leaf.clock for leaf in account.leaves]
+    final = replace(
+        result,
+        best=None if error else result.best or account.best,
+        usage=replace(
+            account.usage,
+            seconds=time.monotonic() - started,
+            sequential_tokens=max(clocks, default=0),
+        ),
+        tree=tuple(account.leaves),
+        status=status,
+        limit=account.limit,
+        decisions=tuple(account.decisions),
+        error=error,
+    )
+    if setup.on_event:
+        setup.on_event(Done(problem.id, final))
+    return final
+
+
+async def _attempt(problem: Problem, setup: Setup, env: Environment) -> Result:
+    """Run the strategy until it ends, or the budget or its deadline does."""
+    seconds = env.pot.remaining("seconds")
+    deadline = asyncio.timeout(seconds if seconds < float("inf") else None)
+    try:
+        async with deadline:
+            return await setup.strategy(problem, env)
+    except TimeoutError:
+        if not deadline.expired():
+            raise
+        env.account.limit = "seconds"
+    except BudgetExhausted as dry:
+        env.account.limit = env.account.limit or dry.limit
+    return Result(problem.id, None)
+
+
+def _found(account: Account) -> bool:
+    return account.best is not None and account.best.answer is not None
+
+

@@ -1,0 +1,109 @@
+"""What strategies share: whole answers drawn side by side, and choosing among them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from tts.errors import BudgetExhausted, ConfigError
+from tts.protocols import Env, Selector
+from tts.types import Candidate, Problem, Request, Result, Trajectory
+
+
+def check_n(n: int) -> None:
+    """Refuse a number of samples below one.
+
+    Raises:
+        ConfigError: `n` is below 1.
+    """
+    if n < 1:
+        raise ConfigError(f"strategy.n is {n}; it must be at least 1.", hint="Set strategy.n=8.")
+
+
+async def generate(env: Env, request: Request) -> Trajectory:
+    """Decode a request to its end.
+
+    Raises:
+        BudgetExhausted: The budget cannot pay for it.
+    """
+    async with env.backend.open(request) as stream:
+        async for _ in stream:
+            pass
+    return stream.trajectory
+
+
+async def answers(
+    env: Env, numbers: range, *, after: int, scored: bool
+) -> AsyncGenerator[tuple[int, Candidate]]:
+    """Draw whole answers side by side, and have each judged as soon as it is there.
+
+    Args:
+        env: Where to draw.
+        numbers: Of the answers; they are the child numbers of the seeds.
+        after: Logical time (tokens) at which it was decided to draw them.
+        scored: Whether the verifier judges them. Answer and judgement are paid in one piece.
+
+    Yields:
+        Number and candidate, as they finish. Those that the budget cannot pay are left out.
+    """
+    root = Trajectory.root(clock=after)
+
+    async def one(number: int) -> tuple[int, Candidate] | None:
+        try:
+            if not scored:
+                trajectory = await generate(env, env.request(root, number))
+            else:
+                async with env.reserve(root) as inner:
+                    trajectory = await generate(inner, inner.request(root, number))
+                    (trajectory,) = await inner.score([trajectory])
+        except BudgetExhausted:
+            return None
+        return number, await env.candidate(trajectory)
+
+    tasks = [asyncio.create_task(one(number)) for number in numbers]
+    try:
+        for finished in asyncio.as_completed(tasks):
+            drawn = await finished
+            if drawn is not None:
+                yield drawn
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def sample_and_select(
+    problem: Problem, env: Env, n: int, selector: Selector, *, scored: bool
+) -> Result:
+    """Draw up to `n` answers, as many as the controller lets, and select one.
+
+    The best so far is published as answers arrive. Between the controller's grants lies a barrier:
+    what is drawn next depends on all that was drawn before.
+    """
+    pool: dict[int, Candidate] = {}
+    best: Candidate | None = None
+    asked = clock = due = 0
+    while asked < n and (granted := await env.more(_ordered(pool), n - asked)):
+        batch = range(asked, asked + granted)
+        async with aclosing(answers(env, batch, after=clock, scored=scored)) as arriving:
+            async for number, candidate in arriving:
+                pool[number] = candidate
+                if len(pool) >= due:
+                    # Ever rarer as the pool grows, so that all choices together cost O(n).
+                    due = len(pool) + 1 + len(pool) // 8
+                    best = await env.choose(selector, _ordered(pool))
+                    if best is not None:
+                        env.publish(best)
+        asked += granted
+        if len(pool) < asked:
+            break  # the budget is spent
+        clock = max(c.trajectory.clock for c in pool.values())
+    candidates = _ordered(pool)
+    if due != len(pool) + 1 + len(pool) // 8:  # something has arrived since the last choice
+        best = await env.choose(selector, candidates)
+    return Result(problem.id, best, candidates)
+
+
+def _ordered(pool: dict[int, Candidate]) -> tuple[Candidate, ...]:
+    return tuple(pool[number] for number in sorted(pool))

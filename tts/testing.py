@@ -1,0 +1,372 @@
+"""Contract tests for backends, verifiers and strategies; anyone can run them on their own.
+
+Each check raises `ContractError` with one sentence that names the broken promise. They need no
+test framework: `await check_strategy(MyStrategy())`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+from collections.abc import Sequence
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, field, replace
+from typing import Unpack
+
+from tts.backends.simulated import SimulatedBackend, Step, VirtualClock
+from tts.budget.pot import LEASED, Budget, cost_of
+from tts.errors import BudgetExhausted, ContractError, TTSError
+from tts.protocols import Backend, Strategy, Verifier, VerifierContext
+from tts.seeds import derive
+from tts.solve import Options, solve, solve_all
+from tts.types import (
+    Candidate,
+    Capability,
+    Event,
+    ModelInfo,
+    Problem,
+    Published,
+    Request,
+    Result,
+    Score,
+    Spent,
+    Trajectory,
+    Usage,
+)
+
+
+def _require(kept: bool, promise: str) -> None:
+    if not kept:
+        raise ContractError(promise)
+
+
+# --- backends ---------------------------------------------------------------------------------
+
+
+async def check_backend(backend: Backend, problem: Problem, *, max_tokens: int = 24) -> None:
+    """Check a started backend against the promises of `tts.protocols.Backend`.
+
+    Args:
+        backend: To be checked; must be started, and able to answer `problem`.
+        problem: Any problem of the backend's kind.
+        max_tokens: Length of the decodes; more than 4.
+
+    Raises:
+        ContractError: A promise is broken; the message says which.
+    """
+    request = Request(problem, Trajectory.root(), max_tokens=max_tokens, seed=_seed(backend, 1))
+    whole = await _check_decode(backend, request)
+    watched = await _check_decode(backend, replace(request, watch=True))
+    if Capability.SEEDS in backend.capabilities:
+        _require(whole.text == watched.text, "The same seed gives the same text, watched or not.")
+    await _check_leaving(backend, replace(request, watch=True))
+    await _check_cancelling(backend, request)
+    if Capability.LOGPROBS in backend.capabilities:
+        await _check_logprobs(backend, request)
+    if Capability.CONTINUATION in backend.capabilities:
+        await _check_continuation(backend, request)
+
+
+def _seed(backend: Backend, seed: int) -> int | None:
+    return seed if Capability.SEEDS in backend.capabilities else None
+
+
+async def _check_decode(backend: Backend, request: Request) -> Trajectory:
+    chunks = []
+    async with backend.open(request) as stream:
+        async for chunk in stream:
+            chunks.append(chunk)
+    node, usage = stream.trajectory, stream.usage
+    text = "".join(chunk.text for chunk in chunks)
+    prefix = request.trajectory.text
+    _require(bool(chunks), "A decode delivers at least one chunk.")
+    _require(chunks[-1].finish is not None, "The last chunk carries the finish reason.")
+    _require(all(c.finish is None for c in chunks[:-1]), "Only the last chunk is finished.")
+    _require(node.finish == chunks[-1].finish, "Trajectory and last chunk agree on the finish.")
+    _require(node.text == prefix + text, "The trajectory's text is the prefix and the chunks.")
+    _require(node.parent is request.trajectory, "The new node's parent is the request's prefix.")
+    _require(usage.completion_tokens <= request.max_tokens, "`max_tokens` is a hard cap.")
+    _require(usage.completion_tokens >= 1, "A decode costs at least one token.")
+    _require(usage.calls == 1, "A request is one call.")
+    _require(
+        usage.prompt_tokens <= backend.prompt_tokens(request.problem, request.trajectory),
+        "`prompt_tokens` is an upper bound of the prompt's cost.",
+    )
+    _require(0 <= usage.cached_tokens <= usage.prompt_tokens, "Cached tokens are prompt tokens.")
+    _require(
+        node.clock == request.trajectory.clock + usage.completion_tokens,
+        "The clock advances by the generated tokens.",
+    )
+    if node.finish == "length":
+        _require(usage.completion_tokens == request.max_tokens, "`length` means the cap was hit.")
+    return node
+
+
+async def _check_leaving(backend: Backend, request: Request) -> None:
+    async with backend.open(request) as stream:
+        async for _ in stream:
+            break
+    node, usage = stream.trajectory, stream.usage
+    _require(node.finish is not None, "A stream that was left has a finish reason.")
+    _require(usage.completion_tokens <= request.max_tokens, "A left stream stays under its cap.")
+    _require(
+        node.clock == request.trajectory.clock + usage.completion_tokens,
+        "A left stream's clock counts all that was generated.",
+    )
+
+
+async def _check_cancelling(backend: Backend, request: Request) -> None:
+    async def decode() -> None:
+        async with backend.open(request) as stream:
+            async for _ in stream:
+                pass
+
+    task = asyncio.create_task(decode())
+    await asyncio.sleep(0)
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await asyncio.wait_for(task, timeout=30)
+    await _check_decode(backend, request)  # still works afterwards
+
+
+async def _check_logprobs(backend: Backend, request: Request) -> None:
+    node = await _check_decode(backend, replace(request, logprobs=0))
+    values = node.logprobs
+    _require(values is not None, "Log-probabilities come when they are asked for.")
+    _require(all(v <= 1e-6 for v in values or ()), "A log-probability is not above 0.")
+
+
+async def _check_continuation(backend: Backend, request: Request) -> None:
+    greedy = replace(request, sampling=request.sampling.greedy(), max_tokens=4)
+    first = await _check_decode(backend, greedy)
+    if first.finish != "length":
+        return  # the whole answer is shorter than the piece
+    second = await _check_decode(backend, replace(greedy, trajectory=first))
+    whole = await _check_decode(backend, replace(greedy, max_tokens=8))
+    _require(
+        second.text == whole.text, "A greedy answer cut in two equals the same answer in one piece."
+    )
+    _require(second.clock == second.depth * 4 or second.finish != "length", "Clocks add up.")
+
+
+# --- verifiers --------------------------------------------------------------------------------
+
+
+async def check_verifier(
+    verifier: Verifier, problem: Problem, trajectories: Sequence[Trajectory], ctx: VerifierContext
+) -> None:
+    """Check a verifier against the promises of `tts.protocols.Verifier`.
+
+    Args:
+        verifier: To be checked.
+        problem: What the trajectories answer.
+        trajectories: At least two, different ones.
+        ctx: What the verifier may touch.
+
+    Raises:
+        ContractError: A promise is broken; the message says which.
+    """
+    scores = await verifier.score(problem, trajectories, ctx)
+    _require(len(scores) == len(trajectories), "There is one score a trajectory.")
+    _require(all(isinstance(s, Score) for s in scores), "A score is a `Score`.")
+    _require(len({s.scale for s in scores}) == 1, "All scores are on one scale.")
+    _require(all(math.isfinite(s.raw) for s in scores), "A score is a finite number.")
+    backwards = await verifier.score(problem, list(reversed(trajectories)), ctx)
+    _require(
+        [s.raw for s in reversed(backwards)] == [s.raw for s in scores],
+        "Each trajectory is judged by itself: the order changes nothing.",
+    )
+    alone = [(await verifier.score(problem, [t], ctx))[0].raw for t in trajectories]
+    _require(alone == [s.raw for s in scores], "Company changes no score.")
+    _require(await verifier.score(problem, [], ctx) == [], "No trajectories, no scores.")
+
+
+# --- strategies -------------------------------------------------------------------------------
+
+_PROBLEMS = tuple(Problem(f"contract-{i}", prompt=f"problem {i}") for i in range(6))
+_MODEL = ModelInfo(
+    "simulated", active_params=1000, n_layers=2, attention_width=8, usd_per_completion_token=1e-3
+)
+
+
+@dataclass
+class World:
+    """A simulated world for strategies: answers in steps, a verifier, and everything counted.
+
+    Attributes:
+        jitter: Seed of the latencies; the answers do not depend on it.
+    """
+
+    jitter: int = 0
+    clock: VirtualClock = field(default_factory=VirtualClock)
+
+    def backend(self) -> SimulatedBackend:
+        """A backend of this world."""
+        return SimulatedBackend(self._simulate, _MODEL, self.clock)
+
+    def _simulate(self, problem: Problem, node: Trajectory, seed: int) -> Step:
+        rng = random.Random(derive(seed, problem.id, len(node.text)))
+        latency = random.Random(derive(self.jitter, problem.id, node.key, seed)).random()
+        tokens = rng.randint(5, 15)
+        if node.text.count("\n\n") >= 2:
+            answer = rng.choices(range(4), (5, 3, 2, 1))[0]
+            return Step(f"\\boxed{{{answer}}}", tokens, True, latency, -rng.random())
+        return Step(f"step {rng.randint(0, 99)}\n\n", tokens, False, latency, -rng.random())
+
+
+@dataclass(frozen=True)
+class LengthVerifier:
+    """A verifier that knows nothing of the world: a fixed pseudo-random score a text."""
+
+    requires: frozenset[Capability] = frozenset()
+    partial: bool = True
+
+    def bound(self, problem: Problem, tokens: int, ctx: VerifierContext) -> Usage:
+        """A call, and nothing else."""
+        return Usage(verifier_calls=1)
+
+    async def score(
+        self, problem: Problem, trajectories: Sequence[Trajectory], ctx: VerifierContext
+    ) -> list[Score]:
+        """A probability that depends on the text alone."""
+        return [
+            Score(random.Random(derive(0, problem.id, t.text)).random(), "probability")
+            for t in trajectories
+        ]
+
+
+async def check_strategy(strategy: Strategy, **options: Unpack[Options]) -> None:
+    """Check a strategy against the promises of `tts.protocols.Strategy`, on simulated backends.
+
+    It must stay within every limit of a budget, spend only through its environment, give the same
+    result whatever the order of completion, keep no state between problems, come back with its
+    best published answer when it runs dry, and leave no stream open.
+
+    Args:
+        strategy: To be checked.
+        **options: As for `tts.solve`; verifier, budget and seed are set here.
+
+    Raises:
+        ContractError: A promise is broken; the message says which.
+    """
+    free = await _run(strategy, World(), options)
+    await _check_order(strategy, free, options)
+    await _check_state(strategy, free, options)
+    for limit in LEASED:
+        await _check_limit(strategy, limit, cost_of(free.usage, limit), options)
+    await _check_cancel(strategy, options)
+
+
+async def _run(strategy: Strategy, world: World, options: Options, **changes: object) -> Result:
+    """Solve the first contract problem, and compare the accounts with the backend's own count."""
+    backend = world.backend()
+    events: list[Event] = []
+    arguments: Options = {
+        "verifier": LengthVerifier(),
+        "max_tokens": 100,
+        **options,
+        **changes,  # type: ignore[typeddict-item]
+        "on_event": events.append,
+    }
+    try:
+        result = await solve(_PROBLEMS[0], strategy=strategy, backend=backend, **arguments)
+    except BudgetExhausted as error:
+        raise ContractError("A budget that runs out is no error for the user.") from error
+    spent = sum((e.usage for e in events if isinstance(e, Spent)), Usage())
+    _require(
+        backend.generated == result.usage.completion_tokens + result.usage.verifier_tokens
+        or result.usage.verifier_tokens > 0,
+        "Every token is generated through `env`: the backend counted"
+        f" {backend.generated}, the accounts {result.usage.completion_tokens}.",
+    )
+    _require(
+        spent.completion_tokens == result.usage.completion_tokens, "Every cost is told as an event."
+    )
+    _require(backend.open_streams == 0, "No stream is left open.")
+    published = [e.candidate for e in events if isinstance(e, Published)]
+    if result.best is None:
+        _require(not any(c.answer for c in published), "What was published is not lost.")
+    return result
+
+
+def _summary(result: Result) -> tuple[str | None, str, tuple[tuple[str, str | None], ...]]:
+    candidates: Sequence[Candidate] = result.candidates
+    return (
+        result.answer,
+        result.best.trajectory.text if result.best else "",
+        tuple((c.trajectory.text, c.answer and c.answer.key) for c in candidates),
+    )
+
+
+async def _check_order(strategy: Strategy, free: Result, options: Options) -> None:
+    for jitter in (1, 2, 3):
+        other = await _run(strategy, World(jitter), options)
+        _require(
+            _summary(other) == _summary(free), "The same seed gives the same result in any order."
+        )
+    _require(free.answer is not None, "Without limits it finds an answer.")
+
+
+async def _check_state(strategy: Strategy, free: Result, options: Options) -> None:
+    arguments: Options = {"verifier": LengthVerifier(), "max_tokens": 100, **options}
+    together: dict[str, Result] = {}
+    backend = World(7).backend()
+    async with aclosing(
+        solve_all(_PROBLEMS, strategy=strategy, backend=backend, **arguments)
+    ) as results:
+        async for result in results:
+            if result.error is not None:
+                raise result.error
+            together[result.problem_id] = result
+    _require(
+        _summary(together[_PROBLEMS[0].id]) == _summary(free),
+        "Problems side by side do not change each other: no state on the strategy.",
+    )
+    _require(backend.open_streams == 0, "No stream is left open.")
+
+
+async def _check_limit(strategy: Strategy, limit: str, free: float, options: Options) -> None:
+    for share in (0.9, 0.5, 0.2, 0.05):
+        amount = free * share
+        if limit not in ("flops", "usd"):
+            amount = max(1, int(amount))
+        if amount <= 0:
+            continue
+        budget = Budget.model_validate({limit: amount})
+        result = await _run(strategy, World(), options, budget=budget)
+        spent = cost_of(result.usage, limit)
+        _require(spent <= amount * (1 + 1e-9), f"It stays within budget.{limit} ({spent:g}).")
+        _require(
+            result.limit in ("", limit) and result.status != "failed",
+            f"A result that ran out of {limit} says so.",
+        )
+
+
+async def _check_cancel(strategy: Strategy, options: Options) -> None:
+    arguments: Options = {"verifier": LengthVerifier(), "max_tokens": 100, **options}
+    started = asyncio.Event()
+
+    def simulate(problem: Problem, node: Trajectory, seed: int) -> Step:
+        started.set()
+        return Step("thinking", 8, False, 1e9)
+
+    class Frozen(VirtualClock):
+        async def sleep(self, seconds: float) -> None:
+            await asyncio.Event().wait()
+
+    backend = SimulatedBackend(simulate, _MODEL, Frozen())
+    running = asyncio.create_task(
+        solve(_PROBLEMS[0], strategy=strategy, backend=backend, **arguments)
+    )
+    await started.wait()
+    running.cancel()
+    try:
+        await asyncio.wait_for(running, timeout=10)
+    except asyncio.CancelledError:
+        pass
+    except (TTSError, TimeoutError) as error:
+        raise ContractError("Cancelling ends a strategy at once.") from error
+    else:
+        raise ContractError("Cancellation passes through: it is not swallowed.")
+    _require(backend.open_streams == 0, "Cancelling leaves no stream open.")

@@ -1,0 +1,5 @@
+"""Verifiers: what says how good an answer looks."""
+
+from tts.verifiers.likelihood import Likelihood
+
+__all__ = ["Likelihood"]

@@ -1,0 +1,47 @@
+"""The model's own confidence as a verifier: no second model, no further token.
+
+Source: the length-normalised likelihood that perplexity consistency uses as the weight of a vote
+(Zhou et al. 2025, "Bridging Internal Probability and Self-Consistency").
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tts.errors import VerifierError
+from tts.protocols import VerifierContext
+from tts.types import Capability, Problem, Score, Trajectory, Usage
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """Geometric mean of the probabilities of the model's own tokens, at temperature 1.
+
+    That is one over the perplexity: 1 for a certain answer. Injected and forced text is left out.
+    """
+
+    requires: frozenset[Capability] = frozenset({Capability.LOGPROBS})
+    partial: bool = True
+
+    def bound(self, problem: Problem, tokens: int, ctx: VerifierContext) -> Usage:
+        """A call, and nothing else."""
+        return Usage(verifier_calls=1)
+
+    async def score(
+        self, problem: Problem, trajectories: Sequence[Trajectory], ctx: VerifierContext
+    ) -> list[Score]:
+        """One probability a trajectory; 0 for one without a token.
+
+        Raises:
+            VerifierError: A trajectory came without log-probabilities.
+        """
+        return [self._one(trajectory) for trajectory in trajectories]
+
+    def _one(self, trajectory: Trajectory) -> Score:
+        logprobs = trajectory.logprobs
+        if logprobs is None:
+            raise VerifierError("Likelihood needs log-probabilities, and the answer has none.")
+        mean = math.fsum(logprobs) / len(logprobs) if logprobs else -math.inf
+        return Score(min(1.0, math.exp(mean)), "probability")
