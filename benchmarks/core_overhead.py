@@ -66,8 +66,9 @@ def main() -> None:
     ]
     for row in rows:
         print(
-            "{problems:>6} problems x {samples:>5} samples, budget {budget:5}:"
-            " {requests_per_second:8,.0f} requests/s ({low:,.0f} to {high:,.0f})".format(**row)
+            ", ".join(
+                f"{k} {v:,.0f}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()
+            )
         )
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=1))

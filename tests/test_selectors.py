@@ -34,7 +34,11 @@ def test_majority_counts_equal_answers():
 
 
 def test_weighted_vote_adds_probabilities_not_logits():
-    pool = [candidate("1", -2.0, "logit"), candidate("1", -2.0, "logit"), candidate("2", 0.0, "logit")]
+    pool = [
+        candidate("1", -2.0, "logit"),
+        candidate("1", -2.0, "logit"),
+        candidate("2", 0.0, "logit"),
+    ]
     one, _, two = weigh(WeightedVote(), pool)
     assert two > one  # 0.5 against 2 x 0.12; as logits it would be 0 against -4 all the same
     pool = [candidate("1", 0.3), candidate("1", 0.3), candidate("2", 0.5)]
@@ -47,7 +51,11 @@ def test_weighted_vote_refuses_rewards():
 
 
 def test_best_score_takes_the_score_itself():
-    pool = [candidate("1", -3.0, "reward"), candidate("2", 5.0, "reward"), candidate(None, 9.0, "reward")]
+    pool = [
+        candidate("1", -3.0, "reward"),
+        candidate("2", 5.0, "reward"),
+        candidate(None, 9.0, "reward"),
+    ]
     assert weigh(BestScore(), pool) == [-3.0, 5.0, float("-inf")]
 
 

@@ -40,7 +40,14 @@ def test_a_verifiers_cost_is_kept_apart(usage):
 
 def test_usage_prints():
     text = str(Usage(100, 20, 50, 7, 2, 3, 1.5e9, 0.01, 2.5, 25))
-    for part in ("50 completion", "25 sequential", "100 prompt", "20 cached", "2 verifier", "$0.01"):
+    for part in (
+        "50 completion",
+        "25 sequential",
+        "100 prompt",
+        "20 cached",
+        "2 verifier",
+        "$0.01",
+    ):
         assert part in text
 
 

@@ -11,8 +11,8 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol, runtime_checkable
 
 from tts.types import (
-    Capability,
     Candidate,
+    Capability,
     Chunk,
     Evidence,
     Grant,

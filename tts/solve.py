@@ -293,5 +293,3 @@ async def _attempt(problem: Problem, setup: Setup, env: Environment) -> Result:
 
 def _found(account: Account) -> bool:
     return account.best is not None and account.best.answer is not None
-
-

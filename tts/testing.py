@@ -295,7 +295,7 @@ def _summary(result: Result) -> tuple[str | None, str, tuple[tuple[str, str | No
     return (
         result.answer,
         result.best.trajectory.text if result.best else "",
-        tuple((c.trajectory.text, c.answer and c.answer.key) for c in candidates),
+        tuple((c.trajectory.text, c.answer.key if c.answer else None) for c in candidates),
     )
 
 

@@ -21,7 +21,6 @@ Scale = Literal["probability", "logit", "reward"]
 Role = Literal["system", "user", "assistant"]
 
 
-
 def _nothing() -> Mapping[str, Any]:
     return MappingProxyType({})
 

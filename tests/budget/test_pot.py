@@ -37,7 +37,9 @@ requests = st.lists(
 
 
 @settings(max_examples=200, deadline=None)
-@given(requests=requests, limit=st.sampled_from(LEASED), size=st.floats(0.02, 2), seed=st.integers())
+@given(
+    requests=requests, limit=st.sampled_from(LEASED), size=st.floats(0.02, 2), seed=st.integers()
+)
 async def test_no_schedule_overshoots(requests, limit, size, seed):
     everything = sum((MODEL.usage(5, 0, want) for want, *_ in requests), Usage())
     amount = size * cost_of(everything, limit)

@@ -14,6 +14,8 @@ STRATEGIES = [
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda s: type(s).__name__)
-@pytest.mark.parametrize("controller", [tts.Fixed(), tts.BetaStopping(batch=3)], ids=["fixed", "beta"])
+@pytest.mark.parametrize(
+    "controller", [tts.Fixed(), tts.BetaStopping(batch=3)], ids=["fixed", "beta"]
+)
 async def test_contract(strategy, controller):
     await check_strategy(strategy, controller=controller)

@@ -120,7 +120,5 @@ async def test_a_missing_verifier_is_named_before_a_token_is_spent(world, proble
 async def test_missing_logprobs_are_named_before_a_token_is_spent(problem):
     backend = SimulatedBackend(lambda p, node, seed: Step("x", 1), capabilities=frozenset())
     with pytest.raises(CapabilityMissing, match="Likelihood needs 'logprobs'"):
-        await tts.solve(
-            problem, strategy=tts.BestOfN(), backend=backend, verifier=tts.Likelihood()
-        )
+        await tts.solve(problem, strategy=tts.BestOfN(), backend=backend, verifier=tts.Likelihood())
     assert backend.generated == 0

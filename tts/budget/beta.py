@@ -27,7 +27,7 @@ def lead_probability(first: int, second: int) -> float:
         C(first + second + 1, i), divided by 2 ** (first + second + 1).
     """
     n = first + second + 1
-    return sum(comb(n, i) for i in range(first + 1)) / 2**n
+    return float(sum(comb(n, i) for i in range(first + 1)) / 2**n)
 
 
 @dataclass(frozen=True)

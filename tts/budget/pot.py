@@ -58,16 +58,21 @@ class Budget(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    completion_tokens: Count | None = Field(None, description="Tokens that the policy generates.")
-    total_tokens: Count | None = Field(
-        None, description="Prompt (cached included), completion and verifier tokens together."
+    completion_tokens: Count | None = Field(
+        default=None, description="Tokens that the policy generates."
     )
-    calls: Count | None = Field(None, description="Policy requests and verifier calls together.")
-    flops: Amount | None = Field(None, description="Nominal floating-point operations.")
-    seconds: Amount | None = Field(None, description="Wall-clock seconds from the start.")
-    usd: Amount | None = Field(None, description="Dollars at list price, an upper bound.")
+    total_tokens: Count | None = Field(
+        default=None,
+        description="Prompt (cached included), completion and verifier tokens together.",
+    )
+    calls: Count | None = Field(
+        default=None, description="Policy requests and verifier calls together."
+    )
+    flops: Amount | None = Field(default=None, description="Nominal floating-point operations.")
+    seconds: Amount | None = Field(default=None, description="Wall-clock seconds from the start.")
+    usd: Amount | None = Field(default=None, description="Dollars at list price, an upper bound.")
     landing_tokens: Annotated[int, BeforeValidator(_whole), Field(ge=0)] = Field(
-        0,
+        default=0,
         description="Part of completion_tokens kept back to close one answer when the rest is"
         " spent without any.",
     )
@@ -180,7 +185,9 @@ class Pot:
             left = self.remaining(limit)
             if math.isinf(left):
                 continue
-            part = left * share if limit in ("flops", "usd", "seconds") else math.floor(left * share)
+            part = (
+                left * share if limit in ("flops", "usd", "seconds") else math.floor(left * share)
+            )
             if part <= 0:
                 raise _exhausted(limit)
             limits[limit] = part
@@ -224,15 +231,17 @@ class Pot:
         lease = self._place(waiter, renewal=False)
         if lease is not None:
             return lease
-        future = waiter.future = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Lease] = asyncio.get_running_loop().create_future()
+        waiter.future = future
         try:
-            return await future
+            lease = await future
         except asyncio.CancelledError:
             if future.done() and not future.cancelled() and future.exception() is None:
                 future.result().settle(Usage())
             else:
                 self._forget(waiter)
             raise
+        return lease
 
     def _chain(self) -> list[Pot]:
         pots: list[Pot] = []
