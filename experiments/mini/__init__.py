@@ -1,0 +1,1 @@
+"""The recipe of `mini-reasoner`: training from scratch, evaluation, figures."""

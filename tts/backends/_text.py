@@ -1,0 +1,230 @@
+"""Between text and token ids: prompts, continuations, incremental text, stop strings.
+
+Everything that knows the tokenizer is here. Two things are easy to get wrong and are not:
+
+* the text of a piece is what the piece adds to the text before it, since many tokenizers decode a
+  token differently at the start of a text (a missing space) or in the middle of a character;
+* a character of which a piece holds only the first bytes belongs to the next piece.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from tts.errors import ConfigError, ModelNotFound
+from tts.types import Problem, Segment, Trajectory
+
+_BROKEN = "\ufffd"  # what a decoder writes for an incomplete character
+_CONTEXTS = (6, 32)  # tokens before a piece that are looked at to read it; more if these clash
+_LONGEST_CHARACTER = 8  # tokens; a longer wait for a character to become whole is in vain
+_CACHED_PROMPTS = 4096
+_MOST_STOP_IDS = 1024  # the engine looks through the list once a token
+
+
+@dataclass(frozen=True, slots=True)
+class StopPlan:
+    """How stop strings are told to the engine.
+
+    Attributes:
+        ids: Tokens whose text holds a stop string: the engine stops on them at once.
+        strings: Stop strings that several tokens can spell together, so that the text must be
+            watched; empty if none can, or if there are none.
+    """
+
+    ids: tuple[int, ...] = ()
+    strings: tuple[str, ...] = ()
+
+
+class Text:
+    """A model's tokenizer, with the caches that repeated requests need.
+
+    Args:
+        path: Directory of the checkpoint.
+        name: Of the model, for messages.
+        identity: Of the tokenizer; ids of segments under another one are not used.
+        trust_remote_code: Whether the checkpoint's own tokenizer code may run.
+
+    Raises:
+        ModelNotFound: The directory holds no tokenizer.
+    """
+
+    def __init__(
+        self, path: Path, name: str, identity: str, *, trust_remote_code: bool = False
+    ) -> None:
+        self.name = name
+        self.identity = identity
+        self._tokenizer = _load(path, trust_remote_code)
+        self._fast = getattr(self._tokenizer, "backend_tokenizer", None)
+        self._prompts: OrderedDict[Any, tuple[int, ...]] = OrderedDict()
+        self._piece = lru_cache(maxsize=4096)(self._encode_piece)
+        self.stop_plan = lru_cache(maxsize=256)(self._stop_plan)
+        self.special: frozenset[int] = frozenset(self._tokenizer.all_special_ids)
+        self._vocabulary: list[str] | None = None
+
+    def encode(self, problem: Problem, trajectory: Trajectory) -> list[int]:
+        """The ids of the prompt and the partial answer: tokens in, tokens out.
+
+        Raises:
+            ConfigError: The model has no chat template, or its template refuses the conversation.
+        """
+        ids = list(self._prompt(problem))
+        for segment in trajectory.segments():
+            ids.extend(self._segment(segment))
+        return ids
+
+    def _segment(self, segment: Segment) -> Sequence[int]:
+        if segment.tokens is not None and segment.tokenizer == self.identity:
+            return segment.tokens
+        return self._piece(segment.text)
+
+    def _prompt(self, problem: Problem) -> tuple[int, ...]:
+        key = (problem.prompt, problem.messages)
+        known = self._prompts.get(key)
+        if known is not None:
+            self._prompts.move_to_end(key)
+            return known
+        ids = self._encode_prompt(problem)
+        self._prompts[key] = ids
+        if len(self._prompts) > _CACHED_PROMPTS:
+            self._prompts.popitem(last=False)
+        return ids
+
+    def _encode_prompt(self, problem: Problem) -> tuple[int, ...]:
+        if problem.prompt:
+            return tuple(self._tokenizer.encode(problem.prompt))
+        if not self._tokenizer.chat_template:
+            raise ConfigError(
+                f"The model {self.name} has no chat template, and problem {problem.id!r} is a"
+                " conversation.",
+                hint="Give the problem as Problem(id, prompt=…), or take a model that chats.",
+            )
+        messages = [{"role": m.role, "content": m.content} for m in problem.messages]
+        try:
+            text = self._tokenizer.apply_chat_template(
+                messages, tokenize=False, add_generation_prompt=True
+            )
+        except Exception as error:  # templates are programs; each raises what it likes
+            raise ConfigError(
+                f"The chat template of {self.name} refuses problem {problem.id!r}: {error}."
+            ) from error
+        return tuple(self._tokenizer.encode(text, add_special_tokens=False))
+
+    def _encode_piece(self, text: str) -> tuple[int, ...]:
+        """The ids of a text in the middle of another, without special tokens."""
+        plain: list[int] = self._tokenizer.encode(text, add_special_tokens=False)
+        # Tokenizers of the sentencepiece kind put a space before a text; after a line they do not.
+        line: list[int] = self._tokenizer.encode("\n", add_special_tokens=False)
+        marked: list[int] = self._tokenizer.encode("\n" + text, add_special_tokens=False)
+        if marked[: len(line)] == line:
+            return tuple(marked[len(line) :])
+        return tuple(plain)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of ids, special tokens left out."""
+        if self._fast is not None:
+            return str(self._fast.decode(list(ids), skip_special_tokens=True))
+        return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
+
+    def added(self, before: Sequence[int], new: Sequence[int]) -> str:
+        """What `new` adds to the text of `before`; may end in an incomplete character."""
+        for length in _CONTEXTS:
+            context = before[-length:]
+            head = self.decode(context).rstrip(_BROKEN) if context else ""
+            whole = self.decode([*context, *new])
+            if whole.startswith(head):
+                return whole[len(head) :]
+        return self.decode(new)
+
+    def _stop_plan(self, stop: tuple[str, ...]) -> StopPlan:
+        """How these stop strings are told to the engine; looks through the vocabulary once."""
+        ids = tuple(
+            number
+            for number, text in enumerate(self._words())
+            if any(string in text for string in stop)
+        )
+        if len(ids) > _MOST_STOP_IDS:
+            return StopPlan(strings=stop)
+        others = [text for number, text in enumerate(self._words()) if number not in set(ids)]
+        spelled = tuple(string for string in stop if _can_begin(string, others))
+        return StopPlan(ids, spelled)
+
+    def _words(self) -> list[str]:
+        """The text of every token by itself, in the order of ids; empty for special tokens."""
+        if self._vocabulary is None:
+            words = []
+            for number in range(len(self._tokenizer)):
+                words.append("" if number in self.special else self._token_text(number))
+            self._vocabulary = words
+        return self._vocabulary
+
+    def _token_text(self, number: int) -> str:
+        text = self.decode([number])
+        raw = str(self._tokenizer.convert_ids_to_tokens(number) or "")
+        # Decoded by itself, a token of the sentencepiece kind loses the space it begins with.
+        return f" {text}" if raw.startswith("\u2581") and not text.startswith(" ") else text
+
+
+class Reader:
+    """Turns ids that come piece by piece into text.
+
+    Args:
+        text: The tokenizer.
+        before: Ids that the first piece follows.
+    """
+
+    __slots__ = ("_before", "_pending", "_text")
+
+    def __init__(self, text: Text, before: Sequence[int]) -> None:
+        self._text = text
+        self._before = list(before[-max(_CONTEXTS) :])
+        self._pending: list[int] = []
+
+    def read(self, new: Sequence[int], *, end: bool = False, final: bool = False) -> str:
+        """The text that `new` adds, without a character of which only a part is there.
+
+        Args:
+            new: The next ids.
+            end: Whether this piece is the last one.
+            final: Whether nothing will ever follow, so that a part of a character is kept.
+        """
+        self._pending.extend(new)
+        if not self._pending:
+            return ""
+        piece = self._text.added(self._before, self._pending)
+        whole = piece.rstrip(_BROKEN)
+        if len(whole) < len(piece) and not final and len(self._pending) < _LONGEST_CHARACTER:
+            return whole if end else ""
+        self._before = [*self._before, *self._pending][-max(_CONTEXTS) :]
+        self._pending = []
+        return piece
+
+
+def _can_begin(string: str, words: list[str]) -> bool:
+    """Whether a token that does not hold `string` can be the first of several that spell it.
+
+    A token with an incomplete character might, if the string goes beyond ASCII.
+    """
+    heads = tuple(string[:end] for end in range(1, len(string)))
+    return any(
+        (heads and word.endswith(heads)) or (_BROKEN in word and not string.isascii())
+        for word in words
+    )
+
+
+def _load(path: Path, trust_remote_code: bool) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(
+            str(path), local_files_only=True, trust_remote_code=trust_remote_code
+        )
+    except (OSError, ValueError) as error:
+        raise ModelNotFound(
+            f"'{path}' holds no tokenizer that can be loaded: {error}",
+            hint="Copy tokenizer.json and tokenizer_config.json beside config.json.",
+        ) from error

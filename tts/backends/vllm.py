@@ -1,0 +1,320 @@
+"""The bundled engine as a backend: vLLM in this process's care, tokens in and tokens out.
+
+Run on vLLM 0.32 (CPU build); see `tts.engine.engine` for what of its interface is used.
+
+* Making a backend finds the model, loads its tokenizer and checks every setting, so that bad input
+  is refused before anything is started. `start`, the first request, or `async with` starts the
+  engine. A backend belongs to the event loop in which it was started.
+* A prompt is sent as token ids: those of the prompt (through the model's chat template for a
+  conversation), then those of the trajectory's segments. So continuations hit the prefix cache.
+* A stream that nobody watches is asked of the engine as one final output.
+* A stop string that is a part of a token ends the decode with that token: the text is always what
+  the tokens say, so it may run past the stop string by the rest of its last token.
+* The end-of-sequence token is charged and not kept, so text may be appended to a finished answer.
+* Leaving a stream aborts it, and waits for the engine's word on what it had generated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from tts.backends._text import Reader, Text
+from tts.engine import (
+    Engine,
+    EngineConfig,
+    EngineStats,
+    Hardware,
+    Progress,
+    check,
+    detect,
+    eos_ids,
+    model_info,
+    read_config,
+    read_shape,
+    resolve,
+    resolve_model,
+)
+from tts.errors import ConfigError, ContextTooLong, EngineDead
+from tts.types import (
+    Capability,
+    Chunk,
+    FinishReason,
+    ModelInfo,
+    Problem,
+    Request,
+    Segment,
+    Trajectory,
+    Usage,
+)
+
+_CAPABILITIES = frozenset(
+    {
+        Capability.CONTINUATION,
+        Capability.TOKEN_IDS,
+        Capability.LOGPROBS,
+        Capability.SEEDS,
+        Capability.LOGITS_PROCESSORS,
+    }
+)
+
+
+class VLLMBackend:
+    """Decodes with vLLM.
+
+    Args:
+        model: A bundled model (`mini-reasoner`), `smollm2`, a local path, or a hub name.
+        engine: Settings of the engine, see `EngineConfig`; `model` above has the last word.
+        report: Told what takes long (a conversion, the start); by default a line on the terminal.
+        hardware: The machine; looked at if it is not given.
+
+    Attributes:
+        engine: The engine.
+        text: The tokenizer.
+        eos: Tokens that end an answer.
+
+    Raises:
+        ModelNotFound: The name leads to no model.
+        Unsupported: The machine cannot run what is asked.
+        ConfigError: A setting cannot be used.
+    """
+
+    def __init__(
+        self,
+        model: str = "mini-reasoner",
+        engine: EngineConfig | Mapping[str, Any] | None = None,
+        *,
+        report: Callable[[str], None] | None = None,
+        hardware: Hardware | None = None,
+    ) -> None:
+        report = report or Progress()
+        config = read_config(engine).model_copy(update={"model": model})
+        hardware = hardware or detect()
+        path = resolve_model(model, report)
+        shape = read_shape(path)
+        resolved = resolve(config, hardware, path, shape)
+        check(config, resolved, hardware, shape)
+        self._model = model_info(path, model, resolved.max_model_len)
+        self.text = Text(
+            path, model, self._model.tokenizer, trust_remote_code=config.trust_remote_code
+        )
+        self.eos = eos_ids(path)
+        self.engine = Engine(resolved, report)
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """Everything but verifying."""
+        return _CAPABILITIES
+
+    @property
+    def model(self) -> ModelInfo:
+        """The model; its context is the engine's `max_model_len`."""
+        return self._model
+
+    @property
+    def stats(self) -> EngineStats:
+        """The engine's own counts."""
+        return self.engine.stats
+
+    def prompt_tokens(self, problem: Problem, trajectory: Trajectory) -> int:
+        """Tokens of the prompt together with the partial answer, exactly."""
+        return len(self.text.encode(problem, trajectory))
+
+    def open(self, request: Request) -> VLLMStream:
+        """Start a decode at the entry of the returned block."""
+        return VLLMStream(self, request)
+
+    async def start(self) -> None:
+        """Start the engine; safe to call again, and from several tasks at once.
+
+        Raises:
+            EngineStartFailed: It did not come up.
+        """
+        await self.engine.start()
+
+    async def aclose(self) -> None:
+        """End the engine and its processes; safe to call again."""
+        await self.engine.aclose()
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self.start()
+        except BaseException:
+            await self.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    def check_request(self, request: Request) -> list[int]:
+        """The ids to send for a request; a bad one is refused here, as it could kill the engine.
+
+        Raises:
+            ContextTooLong: Prompt and `max_tokens` do not fit the context.
+            ConfigError: Something else about it cannot be used.
+        """
+        ids = self.text.encode(request.problem, request.trajectory)
+        name, context = self._model.name, self._model.context
+        if not ids:
+            raise ConfigError(f"The prompt of problem {request.problem.id!r} is empty.")
+        if request.max_tokens < 1:
+            raise ConfigError(f"max_tokens is {request.max_tokens}; it must be at least 1.")
+        if len(ids) + request.max_tokens > context:
+            raise ContextTooLong(
+                f"Problem {request.problem.id!r}: {len(ids)} prompt tokens and"
+                f" {request.max_tokens} to generate exceed the context of {context} of {name}.",
+                hint="Lower max_tokens, shorten the prompt, or raise model.engine.max_model_len.",
+            )
+        if (request.logprobs or 0) > self.engine.config.max_logprobs:
+            raise ConfigError(
+                f"{request.logprobs} log-probabilities a token were asked for, and max_logprobs"
+                f" is {self.engine.config.max_logprobs}.",
+                hint="Raise model.engine.max_logprobs.",
+            )
+        if "" in request.stop:
+            raise ConfigError("A stop string is empty.")
+        return ids
+
+
+class VLLMStream:
+    """One decode under way."""
+
+    __slots__ = (
+        "_backend", "_decode", "_delivered", "_finish", "_prompt", "_reader", "_request", "_text",
+    )  # fmt: skip
+
+    def __init__(self, backend: VLLMBackend, request: Request) -> None:
+        self._backend = backend
+        self._request = request
+        self._delivered = 0  # tokens whose chunk has been made
+        self._text = ""
+        self._finish: FinishReason | None = None
+
+    async def __aenter__(self) -> Self:
+        backend, request = self._backend, self._request
+        self._prompt = backend.check_request(request)
+        self._reader = Reader(backend.text, self._prompt)
+        await backend.engine.start()
+        self._decode = backend.engine.decode(self._prompt, _params(backend.text, request))
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            await self._decode.close()
+        finally:
+            if self._finish is None:
+                self._read(self._reason() or "abort")
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Chunk:
+        if self._finish is not None:
+            raise StopAsyncIteration
+        while True:
+            await self._decode.news()
+            finish = self._reason()
+            if finish or (self._request.watch and len(self._decode.tokens) > self._delivered):
+                return self._read(finish)
+
+    @property
+    def usage(self) -> Usage:
+        """The cost so far; where the engine died and nobody had watched, its upper bound."""
+        return self._backend.model.usage(
+            len(self._prompt), self._decode.cached_tokens, self._generated()
+        )
+
+    @property
+    def trajectory(self) -> Trajectory:
+        """The prefix with what has been delivered so far; with everything after the block."""
+        start, decode = self._request.trajectory, self._decode
+        kept = self._delivered
+        segment = Segment(
+            self._text,
+            tokens=tuple(decode.tokens[:kept]),
+            tokenizer=self._backend.model.tokenizer,
+            logprobs=self._logprobs(kept),
+            top_logprobs=self._top_logprobs(kept),
+        )
+        return start.extend(
+            segment,
+            child=self._request.child,
+            clock=start.clock + self._generated(),
+            finish=self._finish,
+        )
+
+    def _generated(self) -> int:
+        decode = self._decode
+        if isinstance(decode.error, EngineDead) and not self._request.watch:
+            return self._request.max_tokens
+        return len(decode.tokens)
+
+    def _reason(self) -> FinishReason | None:
+        """Why the decode ended, in our words; None while it runs."""
+        decode = self._decode
+        if decode.finish == "stop":
+            # For the tokenizer's own end-of-sequence token the engine names no reason.
+            ended = decode.stop_reason is None or decode.stop_reason in self._backend.eos
+            return "stop" if ended else "step"
+        if decode.finish == "length":
+            return "length"
+        return "abort" if decode.finish else None
+
+    def _read(self, finish: FinishReason | None) -> Chunk:
+        """Make a chunk of everything that has arrived and not been delivered."""
+        # The token that ended the answer is charged, not kept: text may be appended later.
+        kept = len(self._decode.tokens) - (finish == "stop")
+        new = self._decode.tokens[self._delivered : kept]
+        text = self._reader.read(new, end=finish is not None, final=finish == "stop")
+        self._delivered = kept
+        self._text += text
+        self._finish = finish
+        return Chunk(text, tuple(new), finish)
+
+    def _logprobs(self, kept: int) -> tuple[float, ...] | None:
+        if self._request.logprobs is None:
+            return None
+        pairs = zip(self._decode.tokens[:kept], self._decode.logprobs[:kept], strict=True)
+        return tuple(entry[token].logprob for token, entry in pairs)
+
+    def _top_logprobs(self, kept: int) -> tuple[Mapping[int, float], ...] | None:
+        most = self._request.logprobs
+        if not most:
+            return None
+        return tuple(_likeliest(entry, most) for entry in self._decode.logprobs[:kept])
+
+
+def _likeliest(entry: Mapping[int, Any], most: int) -> Mapping[int, float]:
+    """The `most` likeliest ids of a position; the engine adds the drawn one if it is none."""
+    return {number: each.logprob for number, each in entry.items() if each.rank <= most}
+
+
+def _params(text: Text, request: Request) -> Any:
+    """The request in vLLM's words. Without stop strings the engine makes no text at all."""
+    from vllm import SamplingParams
+    from vllm.sampling_params import RequestOutputKind
+
+    plan = text.stop_plan(request.stop)
+    kind = RequestOutputKind.DELTA if request.watch else RequestOutputKind.FINAL_ONLY
+    sampling = request.sampling
+    return SamplingParams(
+        temperature=sampling.temperature,
+        top_p=sampling.top_p,
+        top_k=sampling.top_k,
+        min_p=sampling.min_p,
+        max_tokens=request.max_tokens,
+        seed=request.seed,
+        logprobs=request.logprobs,
+        stop=list(plan.strings),
+        stop_token_ids=list(plan.ids),
+        detokenize=bool(plan.strings),
+        include_stop_str_in_output=bool(plan.strings),
+        output_kind=kind,
+    )

@@ -1,0 +1,114 @@
+"""Complaints of Hydra, OmegaConf, pydantic and constructors, in one sentence and a hint each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from hydra.errors import MissingConfigException, OverrideParseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from pydantic import ValidationError
+
+from tts.errors import ConfigError, TTSError
+
+_OVERRIDE = re.compile(r"Could not (?:override|append|delete) '([^']+)'")
+
+
+def explain(error: Exception, fields: Sequence[str], groups: Sequence[str]) -> ConfigError:
+    """Say in our words what is wrong with a configuration.
+
+    Args:
+        error: What Hydra or OmegaConf said.
+        fields: Paths of the fields that there are.
+        groups: Names of the groups that there are.
+    """
+    if isinstance(error, MissingConfigException):
+        return _missing_choice(error)
+    if isinstance(error, OverrideParseException):
+        return ConfigError(
+            f"{error.override!r} is no override that can be read.",
+            hint="Write group=choice or path.to.field=value, such as strategy.n=8.",
+        )
+    if isinstance(error, MissingMandatoryValue):
+        key = error.full_key or "a field"
+        return ConfigError(f"{key} must be given.", hint=f"Add {key}=... to the command.")
+    first = str(error).strip().splitlines()[0]
+    if match := _OVERRIDE.search(first):
+        return unknown_field(match[1].partition("=")[0].lstrip("+~"), fields, groups)
+    if isinstance(error, OmegaConfBaseException) and error.full_key:
+        first = f"{error.full_key}: {first}"
+    return ConfigError(f"The configuration cannot be composed: {first.rstrip('.')}.")
+
+
+def unknown_field(key: str, fields: Sequence[str], groups: Sequence[str] = ()) -> ConfigError:
+    """There is no such field, and perhaps one that is meant."""
+    known = [*fields, *groups]
+    # Closest among the fields of the same node first: strategy.m is no typo of task.name.
+    parent = key.rpartition(".")[0]
+    siblings = [f for f in known if f.rpartition(".")[0] == parent]
+    close = get_close_matches(key, siblings, n=1) or get_close_matches(key, known, n=1)
+    if close:
+        return ConfigError(f"There is no field {key}.", hint=f"Did you mean {close[0]}?")
+    visible = [f for f in siblings if not f.rpartition(".")[2].startswith("_")]
+    if parent and visible:
+        return ConfigError(f"There is no field {key}.", hint=f"There are: {', '.join(visible)}.")
+    if parent and parent in known:
+        return ConfigError(f"There is no field {key}.", hint=f"{parent} has no fields.")
+    return ConfigError(f"There is no field {key}.", hint="See `tts run --help`, or --cfg job.")
+
+
+def in_words(error: Exception, where: str, node: Mapping[str, Any]) -> TTSError:
+    """Say in our words why the object of a configuration node could not be made.
+
+    Args:
+        error: What its constructor raised.
+        where: Path of the node, such as 'strategy'.
+        node: Its fields.
+    """
+    if isinstance(error, TTSError):
+        error.message = _named(error.message, where, node)
+        return error
+    if isinstance(error, ValidationError):
+        return _invalid(error, where)
+    text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return ConfigError(_sentence(_named(text, where, node)), hint=f"See the fields of {where}.")
+
+
+def _missing_choice(error: MissingConfigException) -> ConfigError:
+    group, _, choice = (error.missing_cfg_file or "").rpartition("/")
+    options = sorted(error.options or [])
+    close = get_close_matches(choice, options, n=1)
+    meant = f"Did you mean {group}={close[0]}? " if close else ""
+    offered = f"There are: {', '.join(options)}." if options else "See `tts run --help`."
+    return ConfigError(f"There is no {group or 'configuration'} {choice!r}.", hint=meant + offered)
+
+
+def _invalid(error: ValidationError, where: str) -> ConfigError:
+    """The first complaint of pydantic, with the field as the user wrote it."""
+    first = error.errors()[0]
+    key = ".".join([where, *map(str, first["loc"])])
+    said = str(first["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
+    if first["type"] == "extra_forbidden":
+        return ConfigError(f"There is no field {key}.", hint=f"See the fields of {where}.")
+    if not first["loc"]:
+        return ConfigError(_sentence(f"{where}: {said}"))
+    must = "it must be " if "should be" in first["msg"] else ""
+    return ConfigError(
+        _sentence(f"{key} is {_shown(first['input'])}; {must}{said}"), hint=f"Set {key}."
+    )
+
+
+def _named(message: str, where: str, node: Mapping[str, Any]) -> str:
+    """Put the node's path before a field that a constructor calls by its bare name."""
+    match = re.match(r"([a-z_]\w*) is ", message)
+    return f"{where}.{message}" if match and match[1] in node else message
+
+
+def _shown(value: object) -> str:
+    return value if isinstance(value, str) else repr(value)
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "!", "?")) else text + "."

@@ -1,0 +1,261 @@
+"""Run jobs: check everything, start each engine once, evaluate arm after arm, report."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from tts.cli.build import build, integer
+from tts.cli.compose import NOT_AN_OUTCOME, ArmConfig, Job
+from tts.cli.complaints import in_words
+from tts.evaluation.progress import Display
+from tts.evaluation.provenance import command_line, provenance
+from tts.evaluation.report import markdown, show
+from tts.evaluation.runner import Arm, check, evaluate
+from tts.evaluation.store import CONFIG, PICTURE, PROVENANCE, SUMMARY, TABLE, Store, write_atomically
+from tts.evaluation.summary import Names, Row, dump
+from tts.protocols import Backend
+from tts.solve import Setup
+from tts.tasks import Task
+from tts.types import Sampling
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """One arm of one job, ready to be evaluated."""
+
+    job: Job
+    arm: Arm
+    task: Task
+    concurrency: int
+
+
+class Workshop:
+    """Makes objects of configurations; equal tasks and backends are made once and shared."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[str, Task] = {}
+        self._backends: dict[str, Backend] = {}
+
+    def work(self, job: Job, arm: ArmConfig) -> Work:
+        """Make all objects of an arm, and check that they fit each other.
+
+        Raises:
+            ConfigError: Something cannot be used; nothing was spent.
+        """
+        config = arm.config
+        key = json.dumps(config["task"], sort_keys=True)
+        task = self._tasks.get(key) or build("task", config["task"])
+        self._tasks[key] = task
+        parts = {name: build(name, config[name]) for name in _PARTS}
+        seed, concurrency = integer(config, "seed"), integer(config, "concurrency", 1)
+        sampling = _sampling(config["model"])
+        # The backend last: it may have to look for a model and read its tokenizer.
+        setup = Setup(
+            **parts,
+            backend=self._backend(config["backend"]),
+            answers=task.answers,
+            sampling=sampling,
+            max_tokens=task.max_tokens,
+            seed=seed,
+        )
+        check(task, setup)
+        names = _names(job, arm, setup, task)
+        outcome = {k: v for k, v in config.items() if k not in NOT_AN_OUTCOME}
+        return Work(job, Arm(arm.label, setup, names, outcome), task, concurrency)
+
+    def _backend(self, node: Mapping[str, Any]) -> Backend:
+        key = json.dumps(node, sort_keys=True)
+        if key not in self._backends:
+            self._backends[key] = build("backend", node)
+        return self._backends[key]
+
+
+_PARTS = ("strategy", "verifier", "budget", "controller")
+
+
+def _sampling(model: Mapping[str, Any]) -> Sampling:
+    node = {"_target_": "tts.types.Sampling", **model["sampling"]}
+    sampling: Sampling = build("model.sampling", node)
+    return sampling
+
+
+def _names(job: Job, arm: ArmConfig, setup: Setup, task: Task) -> Names:
+    # A sweep over amounts makes a curve; anything else makes curves of their own.
+    others = [o for o in job.swept if not o.startswith(("budget.", "strategy", "controller."))]
+    return Names(
+        strategy_name=arm.choices["strategy"],
+        task=task.name,
+        model=setup.backend.model.name,
+        backend=arm.choices["backend"],
+        verifier=arm.choices["verifier"] if setup.verifier else None,
+        controller=arm.choices["controller"],
+        n=getattr(setup.strategy, "n", None),
+        budget=setup.budget.model_dump(exclude_none=True, exclude_defaults=True)
+        if setup.budget
+        else {},
+        seed=setup.seed,
+        series=" ".join([arm.label, *others]),
+    )
+
+
+def execute(jobs: Sequence[Job]) -> bool:
+    """Run jobs one after the other.
+
+    Returns:
+        Whether any problem failed.
+
+    Raises:
+        ConfigError: Something cannot be used; nothing was spent.
+        TTSError: A fault ended the run.
+        KeyboardInterrupt: The user did; the folder tells how to go on.
+    """
+    workshop = Workshop()
+    works = [workshop.work(job, arm) for job in jobs for arm in job.arms]
+    with ExitStack() as stack:
+        display = stack.enter_context(Display(Console(stderr=True, highlight=False)))
+        run = _Run(jobs, works, display)
+        run.open(stack)
+        try:
+            asyncio.run(run.all())
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            run.say_how_to_resume()
+            raise
+    return run.report()
+
+
+class _Run:
+    """All jobs of a command, from open folders to reports."""
+
+    def __init__(self, jobs: Sequence[Job], works: Sequence[Work], display: Display) -> None:
+        self._jobs, self._works, self._display = jobs, works, display
+        self._stores: dict[int, Store] = {}
+        self._rows: dict[int, Row] = {}
+        # One engine after the other: two may not fit the memory, and each is started once.
+        self._queues: dict[int, list[Work]] = {}
+        for work in works:
+            self._queues.setdefault(id(work.arm.setup.backend), []).append(work)
+
+    def open(self, stack: ExitStack) -> None:
+        """Open the folders: lock, repair, move aside what is in the way, write where we are from.
+
+        Raises:
+            ConfigError: Another run is writing to one of them.
+        """
+        for job in self._jobs:
+            works = self._of(job)
+            expected = {work.arm.label: work.arm.expected(work.task) for work in works}
+            store = stack.enter_context(Store(job.folder, expected))
+            self._stores[id(job)] = store
+            self._tell(store)
+            backends = list({id(w.arm.setup.backend): w.arm.setup.backend for w in works}.values())
+            about = provenance(job.config, backends, command_line())
+            write_atomically(job.folder / CONFIG, job.yaml())
+            write_atomically(job.folder / PROVENANCE, json.dumps(about, indent=2, default=str))
+
+    async def all(self) -> None:
+        """Evaluate everything, engine by engine."""
+        task = asyncio.current_task()
+        assert task is not None
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        for queue in self._queues.values():
+            backend = queue[0].arm.setup.backend
+            try:
+                for work in queue:
+                    await self._one(work)
+            finally:
+                await backend.aclose()
+
+    async def _one(self, work: Work) -> None:
+        store = self._stores[id(work.job)]
+        self._rows[id(work)] = await evaluate(
+            work.task, work.arm, store=store, concurrency=work.concurrency, watcher=self._display
+        )
+
+    def report(self) -> bool:
+        """Write and show the tables and pictures of all jobs, and of the sweep if it is one.
+
+        Returns:
+            Whether any problem failed.
+        """
+        console = Console(width=None if sys.stdout.isatty() else 120)
+        everything: list[tuple[Row, Work]] = []
+        for job in self._jobs:
+            works = self._of(job)
+            rows = self._compared([(self._rows[id(work)], work) for work in works])
+            _write(job.folder, rows)
+            everything += [(_labelled(self._rows[id(work)], job), work) for work in works]
+        sweep = self._jobs[0].sweep
+        folder = sweep or self._jobs[0].folder
+        rows = self._compared(everything)
+        if sweep:
+            _write(sweep, rows)
+        show(rows, console)
+        console.print(f"Results: {_nice(folder)}", style="bold")
+        return any(row.n_failed for row in rows)
+
+    def say_how_to_resume(self) -> None:
+        """Tell what is safe, and how to go on."""
+        done = sum(
+            len(self._stores[id(work.job)].done(work.arm.label)) for work in self._works
+        )
+        total = sum(len(work.task) for work in self._works)
+        job = self._jobs[0]
+        field, folder = ("sweep", job.sweep) if job.sweep else ("run", job.folder)
+        self._display.say(
+            f"Stopped with {done:,} of {total:,} problems done; they are in {_nice(folder)}."
+            f" The same command with hydra.{field}.dir={_nice(folder)} goes on from there."
+        )
+
+    def _of(self, job: Job) -> list[Work]:
+        return [work for work in self._works if work.job is job]
+
+    def _compared(self, pairs: Sequence[tuple[Row, Work]]) -> list[Row]:
+        """The rows, each but the first with its comparison to the first on the same task."""
+        head, first = pairs[0]
+        reference = self._records(first)
+        rows = [head]
+        for row, work in pairs[1:]:
+            same = work.task.digest == first.task.digest
+            rows.append(row.against(self._records(work), reference) if same else row)
+        return rows
+
+    def _records(self, work: Work) -> list[Any]:
+        return list(self._stores[id(work.job)].records(work.arm.label).values())
+
+    def _tell(self, store: Store) -> None:
+        if store.moved:
+            self._display.say(f"An earlier run was in the way and is now in {_nice(store.moved)}.")
+        if store.continued:
+            self._display.say(
+                f"Going on in {_nice(store.folder)}: {store.continued:,} problems are done."
+            )
+
+
+def _labelled(row: Row, job: Job) -> Row:
+    """A row of a sweep, labelled with what was varied."""
+    varied = [o for o in job.swept if o != f"strategy={row.strategy}"]
+    return row.model_copy(update={"strategy": " ".join([row.strategy, *varied])})
+
+
+def _write(folder: Path, rows: Sequence[Row]) -> None:
+    """Write table, picture and summary; the summary last, as the sign of a finished run."""
+    from tts.evaluation.plot import draw
+
+    write_atomically(folder / TABLE, markdown(rows))
+    draw(rows, folder / PICTURE)
+    write_atomically(folder / SUMMARY, dump(rows))
+
+
+def _nice(folder: Path | None) -> str:
+    return os.path.relpath(folder) if folder else ""

@@ -1,0 +1,163 @@
+"""Life cycle of the decoding engine: start, death, one restart, and an end without leftovers.
+
+Around vLLM's `AsyncLLM`; run on version 0.32 (CPU build). Only what versions 0.19 to 0.24 have as
+well is used: `AsyncEngineArgs`, `AsyncLLM.from_engine_args`, `generate`, `abort`, `errored`,
+`shutdown`, and the stat logger's `record`.
+
+An engine is bound to the event loop in which it was first used: its outputs arrive there. It cannot
+be handed to another loop, nor be used from another thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import itertools
+import logging
+from typing import Any, Self
+
+from tts.engine.config import ResolvedConfig
+from tts.engine.decode import Decode
+from tts.engine.launch import Report, launch
+from tts.engine.progress import Progress
+from tts.engine.stats import EngineStats
+from tts.errors import BackendError, ConfigError, EngineDead
+
+_LOG = logging.getLogger("tts.engine")
+
+
+class Engine:
+    """One engine: started on first use, started again once if it dies.
+
+    Args:
+        config: Its settings.
+        report: Told what takes long, about once a second; by default a line on a terminal, and the
+            logger `tts.engine` elsewhere.
+
+    Attributes:
+        config: Its settings.
+        stats: What it has done.
+    """
+
+    def __init__(self, config: ResolvedConfig, report: Report | None = None) -> None:
+        self.config = config
+        self.stats = EngineStats()
+        self._report = report or Progress()
+        self._llm: Any = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._starting: asyncio.Lock | None = None
+        self._closed = False
+        self._ids = itertools.count()
+        self._live: set[Decode] = set()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def start(self) -> None:
+        """Bring the engine up; safe to call again, and from several tasks at once.
+
+        Raises:
+            EngineStartFailed: It did not come up.
+            EngineDead: It has died twice.
+            ConfigError: It belongs to another event loop, or was closed.
+        """
+        await self.client()
+
+    async def client(self) -> Any:
+        """The running `AsyncLLM`, started if it must be. Raises as `start` does."""
+        llm = self._llm
+        if llm is not None and not llm.errored and self._loop is asyncio.get_running_loop():
+            return llm
+        self._check_loop()
+        assert self._starting is not None
+        async with self._starting:
+            if self._llm is not None and self._llm.errored:
+                self._bury()
+            if self._llm is None:
+                self._llm = await launch(self.config, self.stats, self._report)
+                atexit.register(self._kill)
+            return self._llm
+
+    def _check_loop(self) -> None:
+        if self._closed:
+            raise ConfigError("This engine was closed.", hint="Make a new backend.")
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop, self._starting = loop, asyncio.Lock()
+        elif self._loop is not loop:
+            raise ConfigError(
+                "This engine belongs to another event loop.",
+                hint="Keep one loop for all calls (one asyncio.run), or make a new backend.",
+            )
+
+    def _bury(self) -> None:
+        """Clear away a dead engine, and decide whether there is to be another."""
+        if self.stats.restarts:
+            error = EngineDead(
+                "The engine has died a second time, and is not started again.",
+                hint="See its log with VLLM_LOGGING_LEVEL=INFO; too little memory is the usual"
+                " cause.",
+            )
+            error.retryable = False
+            raise error
+        self._kill()
+        self.stats.restarts += 1
+        self.stats.running = self.stats.waiting = 0
+        _LOG.warning("the engine has died; it is started again, once")
+
+    def decode(self, prompt: list[int], params: Any) -> Decode:
+        """Send a request; the engine must have been started.
+
+        Args:
+            prompt: Token ids, at least one; together with `max_tokens` within `max_model_len`.
+            params: A `vllm.SamplingParams` that has been checked: a bad request can kill the
+                engine, and with it all others.
+
+        Raises:
+            EngineDead: It is not running.
+        """
+        if self._llm is None:
+            raise EngineDead("The engine is not running.")
+        decode = Decode(self._llm, prompt, params, f"{id(self):x}-{next(self._ids)}")
+        self._live.add(decode)
+        decode.when_done(lambda: self._forget(decode))
+        return decode
+
+    def _forget(self, decode: Decode) -> None:
+        self._live.discard(decode)
+        if not self._live:  # an idle engine takes no step, so it says nothing of its idleness
+            self.stats.running = self.stats.waiting = 0
+
+    async def aclose(self) -> None:
+        """Abort what is in flight, and end the engine's processes; safe to call again."""
+        self._closed = True
+        if self._starting is not None and self._loop is asyncio.get_running_loop():
+            async with self._starting:
+                await asyncio.gather(*(decode.close() for decode in self._live))
+                await asyncio.to_thread(self._kill)
+        else:
+            self._kill()
+
+    def _kill(self) -> None:
+        """Stop the processes; also called at interpreter exit, where no loop runs any more."""
+        llm, self._llm = self._llm, None
+        if llm is None:
+            return
+        atexit.unregister(self._kill)
+        try:
+            llm.shutdown()
+        except Exception as error:
+            raise BackendError(f"The engine did not shut down cleanly: {error}") from error
+        finally:
+            # vLLM calls it again when the object is collected, which may be while the interpreter
+            # is being taken down and half of what it needs is gone.
+            llm.shutdown = _nothing
+
+
+def _nothing(*_: object, **__: object) -> None:
+    """Do nothing."""
+

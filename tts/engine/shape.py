@@ -1,0 +1,183 @@
+"""What a checkpoint's files say of the model: sizes, cache bytes, quantisation, nominal cost.
+
+Reads `config.json` and the sizes of the weight files; never the weights (but for `weights_hash`),
+and never torch. The formulas hold for decoder-only transformers with grouped-query attention and a
+gated or plain feed-forward part, dense or with a mixture of experts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tts.errors import ModelNotFound
+from tts.types import ModelInfo
+
+# Feed-forward parts of two matrices; all others are taken to be gated, with three.
+_PLAIN_FEED_FORWARD = {
+    "bloom", "falcon", "gpt2", "gpt_bigcode", "gpt_neo", "gpt_neox", "gptj", "mpt", "opt", "phi",
+    "starcoder2",
+}  # fmt: skip
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt")
+_ITEM_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "half": 2, "float": 4}
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A model's sizes.
+
+    Attributes:
+        layers: Transformer layers.
+        query_heads: Attention heads, per layer.
+        key_value_heads: Heads of the cache, per layer.
+        head_size: Width of a head.
+        active_params: Weights that multiply an activation for each token: attention, feed-forward
+            (of a mixture of experts the chosen ones), and the output layer; not the norms, and not
+            the look-up of embeddings.
+        context: Positions that the model was made for.
+        weight_bytes: Of the weight files.
+        dtype: Of the weights as stored.
+        quantization: The checkpoint's `quantization_config`; empty if there is none.
+    """
+
+    layers: int
+    query_heads: int
+    key_value_heads: int
+    head_size: int
+    active_params: int
+    context: int
+    weight_bytes: int
+    dtype: str
+    quantization: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def attention_width(self) -> int:
+        """Query heads times head size."""
+        return self.query_heads * self.head_size
+
+    def cache_bytes(self, item_bytes: int) -> int:
+        """Bytes of keys and values of one token, in all layers."""
+        return 2 * self.layers * self.key_value_heads * self.head_size * item_bytes
+
+
+def item_bytes(dtype: str) -> int:
+    """Bytes of a number of this type; 1 for anything that is not a plain float."""
+    return _ITEM_BYTES.get(dtype, 1)
+
+
+def read_shape(path: Path) -> Shape:
+    """The sizes of the checkpoint in a directory.
+
+    Raises:
+        ModelNotFound: `config.json` is no JSON, or lacks what a decoder-only transformer has.
+    """
+    try:
+        whole: dict[str, Any] = json.loads((path / "config.json").read_text())
+    except (OSError, ValueError) as error:
+        raise ModelNotFound(f"The config.json in '{path}' cannot be read: {error}.") from error
+    config: dict[str, Any] = {**whole, **whole.get("text_config", {})}
+    try:
+        return _shape(config, path)
+    except KeyError as missing:
+        raise ModelNotFound(
+            f"The config.json in '{path}' has no {missing}, so it is no decoder-only transformer.",
+            hint="Only decoder-only language models can be loaded.",
+        ) from missing
+
+
+def _shape(config: Mapping[str, Any], path: Path) -> Shape:
+    width = _first(config, "hidden_size", "n_embd", "d_model")
+    layers = _first(config, "num_hidden_layers", "n_layer", "n_layers")
+    heads = _first(config, "num_attention_heads", "n_head", "n_heads")
+    groups = config.get("num_key_value_heads") or heads
+    size = config.get("head_dim") or width // heads
+    attention = 2 * width * heads * size + 2 * width * groups * size
+    per_layer = attention + _feed_forward(config, width)
+    return Shape(
+        layers=layers,
+        query_heads=heads,
+        key_value_heads=groups,
+        head_size=size,
+        active_params=layers * per_layer + width * config["vocab_size"],
+        context=_first(config, "max_position_embeddings", "n_positions", "max_seq_len"),
+        weight_bytes=sum(file.stat().st_size for file in weight_files(path)),
+        dtype=config.get("dtype") or config.get("torch_dtype") or "float32",
+        quantization=config.get("quantization_config") or {},
+    )
+
+
+def _feed_forward(config: Mapping[str, Any], width: int) -> int:
+    """Active weights of one layer's feed-forward part."""
+    matrices = 2 if config.get("model_type") in _PLAIN_FEED_FORWARD else 3
+    inner = config.get("intermediate_size") or config.get("n_inner") or 4 * width
+    experts = config.get("num_experts") or config.get("num_local_experts") or 0
+    if not experts:
+        return matrices * width * int(inner)
+    each = config.get("moe_intermediate_size") or inner
+    shared = config.get("shared_expert_intermediate_size") or 0
+    chosen = int(config["num_experts_per_tok"])
+    return matrices * width * (chosen * int(each) + int(shared)) + width * int(experts)
+
+
+def _first(config: Mapping[str, Any], *names: str) -> int:
+    for name in names:
+        if config.get(name):
+            return int(config[name])
+    raise KeyError(names[0])
+
+
+def weight_files(path: Path) -> list[Path]:
+    """The weight files of a checkpoint, sorted by name."""
+    return sorted(path.glob("*.safetensors")) or sorted(path.glob("*.bin"))
+
+
+def weights_hash(path: Path) -> str:
+    """SHA-256 over names and contents of the weight files: which weights made a result."""
+    digest = hashlib.sha256()
+    for file in weight_files(path):
+        digest.update(file.name.encode())
+        with file.open("rb") as data:
+            digest.update(hashlib.file_digest(data, "sha256").digest())
+    return digest.hexdigest()
+
+
+def tokenizer_hash(path: Path) -> str:
+    """Identity of a tokenizer: 16 hex digits over its vocabulary files."""
+    digest = hashlib.sha256()
+    for name in _TOKENIZER_FILES:
+        if (path / name).is_file():
+            digest.update((path / name).read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def eos_ids(path: Path) -> frozenset[int]:
+    """Tokens that end an answer, by the checkpoint's generation and model configurations."""
+    found: set[int] = set()
+    for name in ("generation_config.json", "config.json"):
+        if (path / name).is_file():
+            value = json.loads((path / name).read_text()).get("eos_token_id")
+            found.update(value if isinstance(value, list) else [value] if value is not None else [])
+    return frozenset(found)
+
+
+def model_info(path: Path, name: str = "", context: int | None = None) -> ModelInfo:
+    """What the accounts need to know of the checkpoint in a directory.
+
+    Args:
+        path: Of the checkpoint.
+        name: As the user named it; the directory's own name by default.
+        context: Most tokens of prompt and answer; the model's own limit by default.
+    """
+    shape = read_shape(path)
+    return ModelInfo(
+        name=name or path.name,
+        active_params=shape.active_params,
+        n_layers=shape.layers,
+        attention_width=shape.attention_width,
+        context=context or shape.context,
+        tokenizer=tokenizer_hash(path),
+    )

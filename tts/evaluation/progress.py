@@ -1,0 +1,142 @@
+"""How a run goes, on the terminal: a live line, or plain lines where nobody can see it move."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+
+from tts.budget import Budget
+from tts.budget.pot import LEASED, cost_of
+from tts.evaluation.records import Record
+from tts.evaluation.runner import Arm
+from tts.evaluation.summary import Row
+from tts.types import Event, Spent, Usage
+
+LINE_SECONDS = 5.0
+"""Time between plain lines."""
+
+
+class Display:
+    """Shows how a run goes. Implements `tts.evaluation.runner.Watcher`; use it as a block.
+
+    Args:
+        console: Where to; on anything but a terminal plain lines are written.
+        clock: Seconds, monotonic.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bars: Progress | None = None
+        if console.is_terminal:
+            self._bars = Progress(
+                TextColumn("{task.description}", style="bold"),
+                BarColumn(bar_width=24),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[status]}"),
+                console=console,
+            )
+        self._bar = TaskID(0)
+        self._tally = _Tally("", Budget(), 0)
+        self._last = 0.0
+
+    def __enter__(self) -> Self:
+        if self._bars:
+            self._bars.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bars:
+            self._bars.stop()
+
+    def say(self, text: str) -> None:
+        """A line of its own, above the moving one."""
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def begin(self, arm: Arm, total: int, done: Sequence[Record]) -> None:
+        """An arm starts."""
+        self._tally = _Tally(arm.label, arm.setup.budget or Budget(), total)
+        for record in done:
+            if not record.failed:
+                self._tally.count(record, now=False)
+        self._last = time.monotonic()
+        if self._bars:
+            self._bar = self._bars.add_task(
+                arm.label, total=total, completed=self._tally.done, status=""
+            )
+
+    def on_event(self, event: Event) -> None:
+        """Something was spent; other events are of no concern here."""
+        if isinstance(event, Spent):
+            self._tally.spent += event.usage
+            self._refresh()
+
+    def keep(self, record: Record) -> None:
+        """A problem was recorded."""
+        self._tally.count(record)
+        self._refresh()
+
+    def end(self, row: Row) -> None:
+        """An arm has ended."""
+        self._refresh(ended=True)
+
+    def _refresh(self, *, ended: bool = False) -> None:
+        now, tally = time.monotonic(), self._tally
+        if self._bars:
+            if ended or now - self._last > 0.2:
+                self._last = now
+                status = tally.status(ended=ended)
+                self._bars.update(self._bar, completed=tally.done, status=status)
+        elif ended or now - self._last > LINE_SECONDS:
+            self._last = now
+            counts = f"{tally.done}/{tally.total} problems"
+            self.say(f"{tally.label}: {counts}, {tally.status(ended=ended)}")
+
+
+class _Tally:
+    """What has come of an arm so far."""
+
+    def __init__(self, label: str, budget: Budget, total: int) -> None:
+        self.label, self.total = label, total
+        self.done = self.spent_here = 0
+        self.spent = Usage()
+        self._budget = budget
+        self._right = self._valid = 0
+        self._started = time.monotonic()
+
+    def count(self, record: Record, *, now: bool = True) -> None:
+        """Count a problem, of this sitting (`now`) or of an earlier one."""
+        self.done += 1
+        self.spent_here += now
+        self._valid += not record.failed
+        self._right += bool(record.correct)
+
+    def status(self, *, ended: bool) -> str:
+        """The changing part of a line."""
+        seconds = max(time.monotonic() - self._started, 1e-9)
+        parts = [f"{self.spent.completion_tokens / seconds:,.0f} tokens/s"]
+        if self._valid:
+            parts.append(f"accuracy {100 * self._right / self._valid:.1f}%")
+        left = self._budget_left()
+        if left is not None:
+            parts.append(f"budget left {100 * left:.0f}%")
+        if ended:
+            parts.append(f"{seconds:.1f} s")
+        elif self.spent_here:
+            parts.append(f"{seconds / self.spent_here * (self.total - self.done):.0f} s to go")
+        return ", ".join(parts)
+
+    def _budget_left(self) -> float | None:
+        """The part of all problems' budgets that is left, by the limit that is used most."""
+        limits = [(name, getattr(self._budget, name)) for name in LEASED]
+        used = [cost_of(self.spent, name) / (limit * self.total) for name, limit in limits if limit]
+        return max(0.0, 1 - max(used)) if used else None

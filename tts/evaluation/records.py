@@ -1,0 +1,155 @@
+"""What is kept of a solved problem: one record, one line of `results.jsonl`.
+
+The gold answer stands in the record, on disk; a strategy or verifier never sees one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tts.types import Candidate, Grant, Result, Score, Status, Stop
+
+Grade = Callable[[str], Awaitable[bool]]
+"""Says whether an answer to the problem at hand is right."""
+
+
+class ScoreRecord(BaseModel):
+    """A verifier's judgement."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    raw: float = Field(description="As the verifier gave it.")
+    scale: Literal["probability", "logit", "reward"] = Field(description="What it is.")
+
+
+class CandidateRecord(BaseModel):
+    """One answer that a strategy looked at."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    text: str = Field(description="All that was written, without the prompt.")
+    answer: str | None = Field(description="The answer in it; null if none could be extracted.")
+    key: str | None = Field(description="Equal answers have equal keys.")
+    correct: bool = Field(description="Whether it is right; an answer of null is not.")
+    score: ScoreRecord | None = Field(description="What the verifier said; null if none was asked.")
+    finish: str | None = Field(description="Why it ended: stop, step, length or abort.")
+    clock: int = Field(description="Sequential tokens at which it was known.")
+
+
+class DecisionRecord(BaseModel):
+    """One decision of the controller."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    samples: int = Field(ge=0, description="How many more it granted; 0 is a stop.")
+    reason: str = Field(description="Why, in the controller's words.")
+
+
+class Record(BaseModel):
+    """One problem under one arm."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    arm: str = Field(description="Label of what was evaluated, unique in a run.")
+    configuration: str = Field(description="Hash of all that decides the outcome.")
+    problem_id: str = Field(description="Of the problem.")
+    status: Status = Field(description="done, exhausted (the budget ended it) or failed.")
+    limit: str = Field(default="", description="The field of the budget that ran out.")
+    error: str = Field(default="", description="What went wrong, if it failed.")
+    answer: str | None = Field(default=None, description="The final answer; null if none.")
+    correct: bool | None = Field(default=None, description="Null if it failed: not a wrong answer.")
+    gold: str = Field(description="The right answer.")
+    usage: dict[str, int | float] = Field(description="What it cost, as `tts.Usage`.")
+    candidates: tuple[CandidateRecord, ...] = Field(default=(), description="As sampled.")
+    decisions: tuple[DecisionRecord, ...] = Field(default=(), description="As decided.")
+    seed: int = Field(description="Of the run.")
+    repeat: int = Field(default=0, description="Which independent repetition.")
+    elapsed: float = Field(
+        default=0.0, description="Wall clock of this arm (s) when the problem ended, all sittings."
+    )
+
+    @property
+    def failed(self) -> bool:
+        """Whether a fault ended the problem, so that it says nothing of the strategy."""
+        return self.status == "failed"
+
+    @property
+    def covered(self) -> bool:
+        """Whether any candidate is right, chosen or not."""
+        return bool(self.correct) or any(c.correct for c in self.candidates)
+
+    @classmethod
+    def failure(cls, result: Result, error: Exception, **about: object) -> Self:
+        """The record of a problem that a fault ended.
+
+        Args:
+            result: What came of it.
+            error: The fault.
+            **about: The fields that the result does not know: arm, configuration, gold, ...
+        """
+        return cls.model_validate(
+            {
+                **about,
+                "problem_id": result.problem_id,
+                "status": "failed",
+                "limit": result.limit,
+                "error": f"{type(error).__name__}: {error}",
+                "usage": result.usage.as_dict(),
+                "decisions": [_decision(d) for d in result.decisions],
+            }
+        )
+
+    @classmethod
+    async def graded(cls, result: Result, grade: Grade, **about: object) -> Self:
+        """The record of a problem that came to an end.
+
+        Args:
+            result: What came of it.
+            grade: Grades an answer; asked once for each different text.
+            **about: The fields that the result does not know: arm, configuration, gold, ...
+
+        Raises:
+            GradingError: An answer could not be graded.
+        """
+        texts = {c.answer.text for c in result.candidates if c.answer}
+        if result.answer is not None:
+            texts.add(result.answer)
+        marks = {text: await grade(text) for text in sorted(texts)}
+        return cls.model_validate(
+            {
+                **about,
+                "problem_id": result.problem_id,
+                "status": result.status,
+                "limit": result.limit,
+                "answer": result.answer,
+                "correct": result.answer is not None and marks[result.answer],
+                "usage": result.usage.as_dict(),
+                "candidates": [_candidate(c, marks) for c in result.candidates],
+                "decisions": [_decision(d) for d in result.decisions],
+            }
+        )
+
+
+def _candidate(candidate: Candidate, marks: Mapping[str, bool]) -> CandidateRecord:
+    answer, node = candidate.answer, candidate.trajectory
+    return CandidateRecord(
+        text=node.text,
+        answer=answer.text if answer else None,
+        key=answer.key if answer else None,
+        correct=answer is not None and marks[answer.text],
+        score=_score(candidate.score),
+        finish=node.finish,
+        clock=node.clock,
+    )
+
+
+def _score(score: Score | None) -> ScoreRecord | None:
+    return ScoreRecord(raw=score.raw, scale=score.scale) if score else None
+
+
+def _decision(decision: Grant | Stop) -> DecisionRecord:
+    samples = decision.samples if isinstance(decision, Grant) else 0
+    return DecisionRecord(samples=samples, reason=decision.reason)

@@ -1,0 +1,150 @@
+"""The tables of a run: on the screen, and as Markdown in `summary.md`.
+
+Knows rows only. The first row is the reference of every comparison.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+
+from tts.evaluation.summary import Row
+
+_NONE = "–"
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table as plain strings.
+
+    Attributes:
+        title: Above it.
+        columns: Heads; the first column is set left, the others right.
+        lines: One list of cells a row.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    lines: tuple[tuple[str, ...], ...]
+
+    def rich(self) -> Table:
+        """For a terminal."""
+        table = Table(title=self.title, title_style="bold", title_justify="left")
+        for number, column in enumerate(self.columns):
+            table.add_column(column, justify="right" if number else "left", overflow="fold")
+        for line in self.lines:
+            table.add_row(*line)
+        return table
+
+    def markdown(self) -> str:
+        """For a file."""
+        rule = [":--", *["--:"] * (len(self.columns) - 1)]
+        lines = [self.columns, rule, *self.lines]
+        body = "\n".join("| " + " | ".join(c.replace("\n", " ") for c in line) + " |" for line in lines)
+        return f"### {self.title}\n\n{body}\n"
+
+
+def sheets(rows: Sequence[Row]) -> list[Sheet]:
+    """The table of all rows, and the paired comparisons with the first if there are any.
+
+    Args:
+        rows: At least one.
+    """
+    found = [_overview(rows)]
+    if any(row.difference is not None for row in rows[1:]):
+        found.append(_pairs(rows))
+    return found
+
+
+def notes(rows: Sequence[Row]) -> list[str]:
+    """What must be said beside the numbers."""
+    said = []
+    if any(row.simulated for row in rows):
+        said.append("Simulated: these figures say nothing of a real model.")
+    for row in rows:
+        if row.n_failed:
+            said.append(
+                f"{row.strategy}: {row.n_failed} of {row.n_problems} problems failed; they are in"
+                " no accuracy, and the same command runs them again."
+            )
+    return said
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """The text of `summary.md`."""
+    said = "".join(f"\n{note}\n" for note in notes(rows))
+    return "\n".join(sheet.markdown() for sheet in sheets(rows)) + said
+
+
+def show(rows: Sequence[Row], console: Console) -> None:
+    """Print tables and notes."""
+    for sheet in sheets(rows):
+        console.print(sheet.rich())
+    for note in notes(rows):
+        console.print(note, style="yellow")
+
+
+def title(rows: Sequence[Row]) -> str:
+    """What the rows have in common: task, model, number of problems."""
+    first = rows[0]
+    tasks = ", ".join(dict.fromkeys(row.task for row in rows))
+    models = ", ".join(dict.fromkeys(row.model for row in rows))
+    text = f"{models} on {tasks}, {first.n_problems:,} problems"
+    return f"{text} (simulated)" if any(row.simulated for row in rows) else text
+
+
+def _overview(rows: Sequence[Row]) -> Sheet:
+    columns = (
+        "strategy", "accuracy % [95%]", "tokens\n/problem", "sequential\n/problem",
+        "verifier\ncalls/problem", "FLOPs\n/problem", "tokens per\nextra point", "seconds",
+    )  # fmt: skip
+    lines = tuple(
+        (
+            row.strategy,
+            _accuracy(row),
+            f"{row.per_problem('completion_tokens'):,.0f}",
+            f"{row.per_problem('sequential_tokens'):,.0f}",
+            f"{row.per_problem('verifier_calls'):,.1f}",
+            f"{row.per_problem('flops'):.2e}",
+            _price(row, rows[0]),
+            f"{row.seconds:,.1f}",
+        )
+        for row in rows
+    )
+    return Sheet(title(rows), columns, lines)
+
+
+def _pairs(rows: Sequence[Row]) -> Sheet:
+    columns = ("strategy", "points [95%]", "only it\nsolved", "only the other\nsolved", "p")
+    lines = tuple(
+        (
+            row.strategy,
+            f"{100 * row.difference:+.1f} {_span(row.difference_low, row.difference_high, '+')}",
+            str(row.wins),
+            str(row.losses),
+            f"{row.p_value:.3f}" if row.p_value is not None and row.p_value >= 0.001 else "< 0.001",
+        )
+        for row in rows[1:]
+        if row.difference is not None
+    )
+    return Sheet(f"Against {rows[0].strategy}, problem by problem", columns, lines)
+
+
+def _accuracy(row: Row) -> str:
+    if row.accuracy is None:
+        return _NONE
+    return f"{100 * row.accuracy:.1f} {_span(row.accuracy_low, row.accuracy_high)}"
+
+
+def _span(low: float | None, high: float | None, sign: str = "") -> str:
+    if low is None or high is None:
+        return ""
+    return f"\\[{100 * low:{sign}.1f}, {100 * high:{sign}.1f}]"
+
+
+def _price(row: Row, reference: Row) -> str:
+    price = row.price_of_a_point(reference)
+    return _NONE if price is None else f"{price:,.0f}"

@@ -1,0 +1,227 @@
+"""Evaluate one arm on a task: solve, grade, record; what was done before is not done again."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import time
+from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol
+
+from tts.errors import ConfigError, ContextTooLong, EngineDead, EngineStartFailed, GradingError
+from tts.evaluation.records import Record
+from tts.evaluation.store import Expected, Store
+from tts.evaluation.summary import Names, Row
+from tts.solve import Setup, solve_all
+from tts.tasks import Item, Task
+from tts.types import Event, Problem, Result, Trajectory
+
+GRADING_GRACE = 2.0
+"""Seconds that answers being graded get when a run is interrupted."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """What is evaluated under one label.
+
+    Attributes:
+        label: Unique in a run.
+        setup: How problems are solved; its `on_event` is set by the runner.
+        names: What it is made of, in the user's words; for the tables.
+        config: All that decides the outcome, of JSON types; the hash that keeps runs apart is
+            taken of this and of the task's problems.
+    """
+
+    label: str
+    setup: Setup
+    names: Names
+    config: Mapping[str, object] = field(default_factory=dict)
+
+    def expected(self, task: Task) -> Expected:
+        """What a run of this arm on a task consists of."""
+        text = json.dumps([self.config, task.digest], sort_keys=True, default=str)
+        digest = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+        return Expected(digest, frozenset(item.problem.id for item in task))
+
+
+class Watcher(Protocol):
+    """Is told how a run goes; must be quick."""
+
+    def begin(self, arm: Arm, total: int, done: Sequence[Record]) -> None:
+        """An arm starts, with what an earlier sitting has done."""
+        ...
+
+    def on_event(self, event: Event) -> None:
+        """Something was spent, published, decided or ended."""
+        ...
+
+    def keep(self, record: Record) -> None:
+        """A problem was recorded."""
+        ...
+
+    def end(self, row: Row) -> None:
+        """An arm has ended."""
+        ...
+
+
+def check(task: Task, setup: Setup) -> None:
+    """Refuse a task that cannot be run, before anything is started.
+
+    Raises:
+        ConfigError: It is empty, an id occurs twice, or a gold answer is missing.
+        ContextTooLong: A prompt leaves no room for an answer.
+    """
+    seen: set[str] = set()
+    for item in task:
+        name = item.problem.id
+        if name in seen:
+            raise ConfigError(f"Task {task.name}: the problem id {name!r} occurs twice.")
+        if not item.gold:
+            raise ConfigError(
+                f"Task {task.name}: problem {name!r} has no gold answer.",
+                hint="Every problem needs one; otherwise nothing can be graded.",
+            )
+        seen.add(name)
+        _check_length(item.problem, setup)
+    if not seen:
+        raise ConfigError(
+            f"Task {task.name} has no problems.", hint="Check its file and task.n_problems."
+        )
+
+
+def _check_length(problem: Problem, setup: Setup) -> None:
+    model = setup.backend.model
+    tokens = setup.backend.prompt_tokens(problem, Trajectory.root())
+    if tokens + 1 > model.context:
+        raise ContextTooLong(
+            f"The prompt of problem {problem.id!r} has {tokens} tokens, which leaves no room for an"
+            f" answer in the context of {model.context} of {model.name}.",
+            hint="Shorten it, or raise model.engine.max_model_len.",
+        )
+
+
+async def evaluate(
+    task: Task,
+    arm: Arm,
+    *,
+    store: Store,
+    concurrency: int = 64,
+    watcher: Watcher | None = None,
+) -> Row:
+    """Evaluate an arm on a task, and keep a record of each problem as it ends.
+
+    Args:
+        task: Problems with gold answers.
+        arm: How to solve them.
+        store: Where records go, open. Problems that it holds already are left out, unless they
+            had failed.
+        concurrency: Most problems in flight, at least 1.
+        watcher: Is told how it goes.
+
+    Returns:
+        The summary; the records are in the store.
+
+    Raises:
+        ConfigError: The task or an argument cannot be used; nothing was spent.
+        EngineDead: The engine has died; what had ended before is in the store.
+        OSError: A record could not be written.
+    """
+    check(task, arm.setup)
+    sitting = _Sitting(task, arm, store, watcher)
+    done = list(store.records(arm.label).values())
+    todo = [item.problem for item in task if item.problem.id not in store.done(arm.label)]
+    if todo:
+        await arm.setup.backend.start()
+    if watcher:
+        watcher.begin(arm, len(todo) + len(store.done(arm.label)), done)
+    sitting.start(done)
+    await sitting.run(todo, concurrency)
+    row = Row.of(arm.label, arm.names, list(store.records(arm.label).values()))
+    if watcher:
+        watcher.end(row)
+    return row
+
+
+class _Sitting:
+    """One go at an arm, from its start or a resumption to its end or an interruption."""
+
+    def __init__(self, task: Task, arm: Arm, store: Store, watcher: Watcher | None) -> None:
+        self._arm, self._store, self._watcher = arm, store, watcher
+        self._task = task
+        self._items: dict[str, Item] = {item.problem.id: item for item in task}
+        self._configuration = arm.expected(task).configuration
+        self._grading: set[asyncio.Task[None]] = set()
+        self._started = 0.0
+
+    def start(self, done: Sequence[Record]) -> None:
+        """Start the clock, behind the time of earlier sittings."""
+        self._started = time.monotonic() - max((r.elapsed for r in done), default=0.0)
+
+    async def run(self, problems: Sequence[Problem], concurrency: int) -> None:
+        """Solve, and grade beside the solving: a slow grader must not keep the engine waiting."""
+        try:
+            async with aclosing(self._solve(problems, concurrency)) as results:
+                async for result in results:
+                    if isinstance(result.error, EngineDead | EngineStartFailed):
+                        raise result.error
+                    self._spawn(self._keep(result))
+            await asyncio.gather(*self._grading)
+        finally:
+            if self._grading:
+                await asyncio.wait(self._grading, timeout=GRADING_GRACE)
+            for task in self._grading:
+                task.cancel()
+
+    def _solve(self, problems: Sequence[Problem], concurrency: int) -> AsyncGenerator[Result]:
+        setup = self._arm.setup
+        return solve_all(
+            problems,
+            concurrency=concurrency,
+            strategy=setup.strategy,
+            backend=setup.backend,
+            verifier=setup.verifier,
+            verifier_backend=setup.verifier_backend,
+            budget=setup.budget,
+            controller=setup.controller,
+            answers=setup.answers,
+            sampling=setup.sampling,
+            max_tokens=setup.max_tokens,
+            seed=setup.seed,
+            repeat=setup.repeat,
+            on_event=self._watcher.on_event if self._watcher else None,
+        )
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        """Start a grading, and raise what an earlier one could not record (a full disk, say)."""
+        ended = {task for task in self._grading if task.done()}
+        self._grading -= ended
+        self._grading.add(asyncio.create_task(work))
+        for task in ended:
+            task.result()
+
+    async def _keep(self, result: Result) -> None:
+        """Grade and record a result, and tell the watcher."""
+        about = {
+            "arm": self._arm.label,
+            "configuration": self._configuration,
+            "gold": self._items[result.problem_id].gold,
+            "seed": self._arm.setup.seed,
+            "repeat": self._arm.setup.repeat,
+            "elapsed": time.monotonic() - self._started,
+        }
+        error: Exception | None = result.error
+        if error is None:
+            try:
+                grade = partial(self._task.grade, result.problem_id)
+                record = await Record.graded(result, grade, **about)
+            except GradingError as fault:
+                error = fault
+        if error is not None:
+            record = Record.failure(result, error, **about)
+        self._store.append(record)
+        if self._watcher:
+            self._watcher.keep(record)
