@@ -98,7 +98,7 @@ def test_no_problem_contains_its_answer(tmp_path: Path) -> None:
             JsonlTask(write(tmp_path, row), prompt=Prompt(leak))
     for fields in ({"metadata": ("answer",)}, {"question": "answer"}, {"id": "answer"}):
         with pytest.raises(ConfigError, match="holds the right answer"):
-            Fields(**fields)  # type: ignore[arg-type]
+            Fields(**fields)
 
 
 GOOD = ROWS[0]

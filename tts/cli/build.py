@@ -106,7 +106,9 @@ def _converted(path: str, value: Any, hint: Any) -> Any:
         return TypeAdapter(hint).validate_python(value)
     except ValidationError as error:
         said = error.errors()[0]["msg"].removeprefix("Input should be ")
-        raise ConfigError(f"{path} is {value!r}; it must be {said}.", hint=f"Set {path}.") from error
+        raise ConfigError(
+            f"{path} is {value!r}; it must be {said}.", hint=f"Set {path}."
+        ) from error
 
 
 def _is_scalar(hint: Any) -> bool:

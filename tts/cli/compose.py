@@ -18,7 +18,7 @@ from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from tts.cli.arguments import Arguments, config_dir
@@ -137,19 +137,20 @@ class _Composer:
         """Compose one job with its arms."""
         overrides = [part for text in overrides for part in self._model(text)]
         cfg = self._compose(overrides)
-        with open_dict(cfg):
+        with read_write(cfg.hydra):
             cfg.hydra.job.num = number
-        hydra = _resolved(cfg, "hydra")
-        config = _resolved(cfg)
-        sweep = Path(hydra["sweep"]["dir"]) if multirun else None
-        folder = sweep / hydra["sweep"]["subdir"] if sweep else Path(hydra["run"]["dir"])
+        config = {"experiment": cfg.hydra.runtime.choices.experiment, **_resolved(cfg)}
+        sweep = Path(cfg.hydra.sweep.dir) if multirun else None
+        folder = sweep / str(cfg.hydra.sweep.subdir) if sweep else Path(cfg.hydra.run.dir)
         return Job(folder, swept, sweep, config, tuple(self._arms(config, cfg, overrides)))
 
     def _arms(
         self, config: Mapping[str, Any], cfg: DictConfig, overrides: Sequence[str]
     ) -> Iterator[ArmConfig]:
         choices = dict(cfg.hydra.runtime.choices)
-        arms = {label: items for label, items in (config["arms"] or {}).items() if items is not None}
+        arms = {
+            label: items for label, items in (config["arms"] or {}).items() if items is not None
+        }
         if not arms:
             yield ArmConfig(str(choices["strategy"]), config, choices)
             return
@@ -245,14 +246,11 @@ def _values(override: Override) -> list[str]:
         ) from error
 
 
-def _resolved(cfg: DictConfig, key: str | None = None) -> dict[str, Any]:
-    """Everything below a key (or all but Hydra's own) as plain values."""
+def _resolved(cfg: DictConfig) -> dict[str, Any]:
+    """Everything but Hydra's own as plain values."""
+    own = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
     try:
-        if key:
-            found = OmegaConf.to_container(cfg[key], resolve=True)
-        else:
-            own = OmegaConf.masked_copy(cfg, [k for k in cfg if k != "hydra"])
-            found = OmegaConf.to_container(own, resolve=True, throw_on_missing=True)
+        found = OmegaConf.to_container(own, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
         raise explain(error, [], []) from error
     assert isinstance(found, dict)

@@ -17,12 +17,12 @@ from rich.console import Console
 
 from tts.cli.build import build, integer
 from tts.cli.compose import NOT_AN_OUTCOME, ArmConfig, Job
-from tts.cli.complaints import in_words
+from tts.evaluation import store as files
 from tts.evaluation.progress import Display
 from tts.evaluation.provenance import command_line, provenance
 from tts.evaluation.report import markdown, show
 from tts.evaluation.runner import Arm, check, evaluate
-from tts.evaluation.store import CONFIG, PICTURE, PROVENANCE, SUMMARY, TABLE, Store, write_atomically
+from tts.evaluation.store import Store, write_atomically
 from tts.evaluation.summary import Names, Row, dump
 from tts.protocols import Backend
 from tts.solve import Setup
@@ -160,8 +160,10 @@ class _Run:
             self._tell(store)
             backends = list({id(w.arm.setup.backend): w.arm.setup.backend for w in works}.values())
             about = provenance(job.config, backends, command_line())
-            write_atomically(job.folder / CONFIG, job.yaml())
-            write_atomically(job.folder / PROVENANCE, json.dumps(about, indent=2, default=str))
+            write_atomically(job.folder / files.CONFIG, job.yaml())
+            write_atomically(
+                job.folder / files.PROVENANCE, json.dumps(about, indent=2, default=str)
+            )
 
     async def all(self) -> None:
         """Evaluate everything, engine by engine."""
@@ -206,12 +208,11 @@ class _Run:
 
     def say_how_to_resume(self) -> None:
         """Tell what is safe, and how to go on."""
-        done = sum(
-            len(self._stores[id(work.job)].done(work.arm.label)) for work in self._works
-        )
+        done = sum(len(self._stores[id(work.job)].done(work.arm.label)) for work in self._works)
         total = sum(len(work.task) for work in self._works)
         job = self._jobs[0]
-        field, folder = ("sweep", job.sweep) if job.sweep else ("run", job.folder)
+        field = "sweep" if job.sweep else "run"
+        folder = job.sweep or job.folder
         self._display.say(
             f"Stopped with {done:,} of {total:,} problems done; they are in {_nice(folder)}."
             f" The same command with hydra.{field}.dir={_nice(folder)} goes on from there."
@@ -252,10 +253,12 @@ def _write(folder: Path, rows: Sequence[Row]) -> None:
     """Write table, picture and summary; the summary last, as the sign of a finished run."""
     from tts.evaluation.plot import draw
 
-    write_atomically(folder / TABLE, markdown(rows))
-    draw(rows, folder / PICTURE)
-    write_atomically(folder / SUMMARY, dump(rows))
+    write_atomically(folder / files.TABLE, markdown(rows))
+    draw(rows, folder / files.PICTURE)
+    write_atomically(folder / files.SUMMARY, dump(rows))
 
 
-def _nice(folder: Path | None) -> str:
-    return os.path.relpath(folder) if folder else ""
+def _nice(folder: Path) -> str:
+    """As short as it can be typed from here."""
+    short = os.path.relpath(folder)
+    return str(folder) if short.startswith("..") else short

@@ -23,6 +23,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from tts.engine.guard import QUALIFIED_NAME
 from tts.engine.hardware import GIB, Hardware
 from tts.engine.shape import Shape, item_bytes
 from tts.errors import ConfigError
@@ -180,7 +181,12 @@ def resolve(config: EngineConfig, hardware: Hardware, path: Path, shape: Shape) 
     arguments = {**preset, **chosen, **cache, "max_model_len": length, "dtype": dtype}
     if "kv_cache_memory_bytes" in arguments:
         arguments["kv_cache_memory_bytes"] = int(arguments["kv_cache_memory_bytes"] * GIB)
-    arguments |= {"model": str(path), "disable_log_stats": True, "use_tqdm_on_load": False}
+    arguments |= {
+        "model": str(path),
+        "disable_log_stats": True,
+        "use_tqdm_on_load": False,
+        "worker_extension_cls": QUALIFIED_NAME,
+    }
     return ResolvedConfig(
         model=config.model,
         path=path,

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from tts.engine.config import ResolvedConfig
+from tts.engine.guard import OWNER
 from tts.engine.logs import engine_log
 from tts.engine.stats import EngineStats, StatLogger
 from tts.errors import EngineStartFailed
@@ -72,7 +73,8 @@ async def launch(config: ResolvedConfig, stats: EngineStats, report: Report) -> 
 
 def _build(config: ResolvedConfig, stats: EngineStats, off: threading.Event) -> Any:
     """Runs in a thread: import vLLM, and build the engine under its environment."""
-    with _ONE_AT_A_TIME, variables({**config.environment, **engine_log().environment()}):
+    wanted = {**config.environment, **engine_log().environment(), OWNER: str(os.getpid())}
+    with _ONE_AT_A_TIME, variables(wanted):
         engine_log().hush()
         from vllm.engine.arg_utils import AsyncEngineArgs
         from vllm.v1.engine.async_llm import AsyncLLM

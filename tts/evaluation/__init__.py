@@ -8,4 +8,15 @@ from tts.evaluation.runner import Arm, Watcher, check, evaluate
 from tts.evaluation.store import Expected, Store, read
 from tts.evaluation.summary import Names, Row
 
-__all__ = ["Arm", "Expected", "Names", "Record", "Row", "Store", "Watcher", "check", "evaluate", "read"]
+__all__ = [
+    "Arm",
+    "Expected",
+    "Names",
+    "Record",
+    "Row",
+    "Store",
+    "Watcher",
+    "check",
+    "evaluate",
+    "read",
+]

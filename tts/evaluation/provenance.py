@@ -108,4 +108,4 @@ def _ask(command: Sequence[str]) -> str:
 
 def command_line() -> list[str]:
     """The command as it was given."""
-    return [Path(sys.argv[0]).name, *sys.argv[1:]]
+    return ["tts", *sys.argv[1:]]

@@ -42,8 +42,8 @@ class Sheet:
     def markdown(self) -> str:
         """For a file."""
         rule = [":--", *["--:"] * (len(self.columns) - 1)]
-        lines = [self.columns, rule, *self.lines]
-        body = "\n".join("| " + " | ".join(c.replace("\n", " ") for c in line) + " |" for line in lines)
+        lines = ["| " + " | ".join(line) + " |" for line in (self.columns, rule, *self.lines)]
+        body = "\n".join(line.replace("\n", " ").replace("\\[", "[") for line in lines)
         return f"### {self.title}\n\n{body}\n"
 
 

@@ -102,13 +102,12 @@ def mcnemar(wins: int, losses: int) -> float:
 def _bootstrap(counts: tuple[int, int, int], level: float) -> Interval:
     """Percentile interval of the mean of outcomes -1, 0 and 1, given how often each occurred."""
     n = sum(counts)
-    sums = np.arange(-n, n + 1)
     cumulative = np.cumsum(_convolved(counts))
     # Rounding errors of the transform are some 1e-16 a term; a quantile must not hang on them.
     slack = 1e-12
-    low = sums[np.searchsorted(cumulative, (1 - level) / 2 - slack)]
-    high = sums[min(np.searchsorted(cumulative, (1 + level) / 2 - slack), 2 * n)]
-    return Interval((counts[2] - counts[0]) / n, float(low) / n, float(high) / n)
+    low = int(np.searchsorted(cumulative, (1 - level) / 2 - slack)) - n
+    high = int(np.searchsorted(cumulative, (1 + level) / 2 - slack)) - n
+    return Interval((counts[2] - counts[0]) / n, low / n, high / n)
 
 
 def _convolved(counts: tuple[int, int, int]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

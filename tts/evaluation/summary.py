@@ -83,21 +83,19 @@ class Row(Names):
         valid = [r for r in records if not r.failed]
         interval = accuracy([bool(r.correct) for r in valid])
         totals = {key: sum(r.usage[key] for r in records) for key in _TOTALS}
-        return cls(
-            **names.model_dump(),
-            strategy=label,
-            configuration=records[0].configuration,
-            n_problems=len(records),
-            n_failed=len(records) - len(valid),
-            n_unanswered=sum(r.answer is None for r in valid),
-            n_exhausted=sum(r.status == "exhausted" for r in valid),
-            accuracy=interval.mean if interval else None,
-            accuracy_low=interval.low if interval else None,
-            accuracy_high=interval.high if interval else None,
-            coverage=sum(r.covered for r in valid) / len(valid) if valid else None,
-            seconds=max(r.elapsed for r in records),
-            **totals,
-        )
+        outcome = {
+            "n_problems": len(records),
+            "n_failed": len(records) - len(valid),
+            "n_unanswered": sum(r.answer is None for r in valid),
+            "n_exhausted": sum(r.status == "exhausted" for r in valid),
+            "accuracy": interval.mean if interval else None,
+            "accuracy_low": interval.low if interval else None,
+            "accuracy_high": interval.high if interval else None,
+            "coverage": sum(r.covered for r in valid) / len(valid) if valid else None,
+            "seconds": max(r.elapsed for r in records),
+        }
+        about = {"strategy": label, "configuration": records[0].configuration}
+        return cls.model_validate({**about, **names.model_dump(), **outcome, **totals})
 
     def against(self, records: Sequence[Record], reference: Sequence[Record]) -> Self:
         """The same row with the paired comparison to a reference arm.
@@ -150,4 +148,5 @@ def _outcomes(records: Sequence[Record]) -> dict[str, bool]:
 
 def dump(rows: Sequence[Row]) -> str:
     """The text of `summary.json`: a list of rows."""
-    return json.dumps([row.model_dump(mode="json") for row in rows], indent=2) + "\n"
+    entries = [{"strategy": row.strategy, **row.model_dump(mode="json")} for row in rows]
+    return json.dumps(entries, indent=2) + "\n"

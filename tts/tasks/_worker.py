@@ -1,6 +1,6 @@
 """The process in which SymPy reads answers: one JSON line in, one JSON line out.
 
-Run as `python -m tts.tasks._worker`; `tts.tasks._workers` starts it, and kills it when it takes too
+Run as `python -m tts.tasks._worker`; `tts.tasks._pool` starts it, and kills it when it takes too
 long. It is the only module that imports SymPy and math-verify, which takes seconds. It knows
 nothing of tasks, and nobody trusts it to survive.
 """

@@ -14,7 +14,7 @@ from typing import Any
 
 from tts.errors import GradingError
 from tts.tasks._numbers import canonical_number, tidy, unwrap
-from tts.tasks._workers import Workers
+from tts.tasks._pool import Workers
 
 TIME_LIMIT = 5.0
 """Seconds of thought for one answer; most take milliseconds."""
