@@ -245,8 +245,14 @@ class _Run:
 
 def _labelled(row: Row, job: Job) -> Row:
     """A row of a sweep, labelled with what was varied."""
-    varied = [o for o in job.swept if o != f"strategy={row.strategy}"]
+    varied = [_short(o) for o in job.swept if o != f"strategy={row.strategy}"]
     return row.model_copy(update={"strategy": " ".join([row.strategy, *varied])})
+
+
+def _short(override: str) -> str:
+    """`budget.completion_tokens=2k` without the way to its field."""
+    key, equals, value = override.partition("=")
+    return key.rpartition(".")[2] + equals + value
 
 
 def _write(folder: Path, rows: Sequence[Row]) -> None:

@@ -20,7 +20,7 @@ _PANELS = {
     "completion_tokens": "completion tokens per problem",
     "sequential_tokens": "sequential tokens per problem",
 }
-_SPREAD = 5.0  # points between the symbols of rows that cost the same
+_SPREAD = 8.0  # points between the symbols of rows that cost the same
 
 
 def draw(rows: Sequence[Row], path: Path) -> None:
@@ -44,6 +44,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
             _draw_series(axes, members, field, name, number, offset)
         _dress(axes, shown, field)
     panels[0].set_ylabel("accuracy (%), 95% interval over problems")
+    _set_height(panels[0], shown)
     figure.suptitle(title(rows), fontsize=12)
     if series:
         handles, names = panels[0].get_legend_handles_labels()
@@ -94,6 +95,15 @@ def _dress(axes: Axes, rows: Sequence[Row], field: str) -> None:
         margin = 0.25 * (high - low) or 0.25 * high
         axes.set_xlim(max(0, low - margin), high + margin)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+
+
+def _set_height(axes: Axes, rows: Sequence[Row]) -> None:
+    """Limits that hold all intervals; symbols moved aside do not count for the automatic ones."""
+    if rows:
+        low = min(100 * (row.accuracy_low or 0) for row in rows)
+        high = max(100 * (row.accuracy_high or 0) for row in rows)
+        margin = 0.08 * (high - low) + 1
+        axes.set_ylim(low - margin, high + margin)
 
 
 def _save(figure: Figure, path: Path) -> None:

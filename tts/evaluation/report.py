@@ -92,8 +92,11 @@ def title(rows: Sequence[Row]) -> str:
     first = rows[0]
     tasks = ", ".join(dict.fromkeys(row.task for row in rows))
     models = ", ".join(dict.fromkeys(row.model for row in rows))
+    models = "Simulated model" if models == "simulated" else models
     text = f"{models} on {tasks}, {first.n_problems:,} problems"
-    return f"{text} (simulated)" if any(row.simulated for row in rows) else text
+    if any(row.simulated for row in rows) and "simulated" not in text.lower():
+        text += " (simulated)"
+    return text
 
 
 def _overview(rows: Sequence[Row]) -> Sheet:

@@ -46,9 +46,6 @@ class Comparison:
 def accuracy(correct: Sequence[bool], *, level: float = 0.95) -> Interval | None:
     """Accuracy with the percentile interval of the bootstrap over problems.
 
-    Where all outcomes are the same a bootstrap knows no spread at all; then the exact binomial
-    interval (Clopper & Pearson 1934) takes its place.
-
     Args:
         correct: One outcome a problem.
         level: Coverage, above 0 and below 1.
@@ -56,13 +53,11 @@ def accuracy(correct: Sequence[bool], *, level: float = 0.95) -> Interval | None
     Returns:
         None if there are no problems.
     """
-    n, hits = len(correct), sum(correct)
-    if n == 0:
+    hits = sum(correct)
+    if not correct:
         return None
-    if hits in (0, n):
-        edge = ((1 - level) / 2) ** (1 / n)
-        return Interval(1.0, edge, 1.0) if hits else Interval(0.0, 0.0, 1 - edge)
-    return _bootstrap((0, n - hits, hits), level)
+    interval = _interval((0, len(correct) - hits, hits), level)
+    return Interval(interval.mean, max(0.0, interval.low), interval.high)
 
 
 def compare(
@@ -83,7 +78,7 @@ def compare(
         return None
     wins = sum(arm[p] and not reference[p] for p in shared)
     losses = sum(reference[p] and not arm[p] for p in shared)
-    difference = _bootstrap((losses, len(shared) - wins - losses, wins), level)
+    difference = _interval((losses, len(shared) - wins - losses, wins), level)
     return Comparison(len(shared), difference, wins, losses, mcnemar(wins, losses))
 
 
@@ -99,9 +94,17 @@ def mcnemar(wins: int, losses: int) -> float:
     return float(binomtest(wins, wins + losses).pvalue) if wins + losses else 1.0
 
 
-def _bootstrap(counts: tuple[int, int, int], level: float) -> Interval:
-    """Percentile interval of the mean of outcomes -1, 0 and 1, given how often each occurred."""
+def _interval(counts: tuple[int, int, int], level: float) -> Interval:
+    """Interval of the mean of outcomes -1, 0 and 1, given how often each occurred.
+
+    Where all outcomes are the same a bootstrap knows no spread at all. Then the exact binomial
+    bound on the share of problems with another outcome (Clopper & Pearson 1934) takes its place.
+    """
     n = sum(counts)
+    if max(counts) == n:
+        other = 1 - ((1 - level) / 2) ** (1 / n)
+        mean = float(counts.index(n) - 1)
+        return Interval(mean, max(-1.0, mean - other), min(1.0, mean + other))
     cumulative = np.cumsum(_convolved(counts))
     # Rounding errors of the transform are some 1e-16 a term; a quantile must not hang on them.
     slack = 1e-12
