@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import warnings
 from collections.abc import AsyncIterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ def other_peoples_warnings():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+        gc.collect()  # what vLLM leaves unclosed after a failed start complains when collected
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

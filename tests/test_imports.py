@@ -1,4 +1,4 @@
-"""The rooms of the house: imports go one way, and heavy libraries stay in the room that needs them."""
+"""Imports go one way, and heavy libraries stay in the room that needs them."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from tts.types import Answer, Candidate, Problem, Score, Segment, Trajectory
 PROBLEM = Problem("p", prompt="x")
 
 
-def candidate(answer: str | None, score: float | None = None, scale: str = "probability"):
+def candidate(answer, score=None, scale="probability"):
     node = Trajectory.root().extend(Segment(str(answer)), child=0, clock=1)
     if score is not None:
         node = node.scored(Score(score, scale))

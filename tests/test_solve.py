@@ -83,7 +83,7 @@ async def test_running_dry_returns_the_best_published_candidate(world, problem, 
 class Loses:
     """Publishes what it finds, and has nothing in its hands when the budget ends."""
 
-    requires = frozenset()
+    requires: frozenset[str] = frozenset()
 
     async def __call__(self, problem, env):
         for child in range(100):

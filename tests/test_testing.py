@@ -17,7 +17,7 @@ from tts.types import Capability, Problem, Result, Score, Segment, Trajectory
 
 
 class Honest:
-    requires = frozenset()
+    requires: frozenset[Capability] = frozenset()
 
     async def __call__(self, problem, env):
         candidate = await env.candidate(await generate(env, env.request(Trajectory.root(), 0)))

@@ -2,8 +2,8 @@
 
 from tts import errors
 from tts.budget import BetaStopping, Budget, Fixed
-from tts.selectors import BestScore, Majority, WeightedVote
 from tts.seeds import derive
+from tts.selectors import BestScore, Majority, WeightedVote
 from tts.solve import solve, solve_all
 from tts.strategies import BestOfN, Greedy, SelfConsistency, WeightedBestOfN
 from tts.types import (

@@ -13,14 +13,14 @@ from tts.verifiers import Likelihood
 PROBLEM = Problem("p", prompt="x")
 
 
-def node(*pieces: tuple[tuple[float, ...] | None, str]) -> Trajectory:
+def node(*pieces):
     tip = Trajectory.root()
     for logprobs, origin in pieces:
         tip = tip.extend(Segment("x", logprobs=logprobs, origin=origin), child=0, clock=0)
     return tip
 
 
-async def score(trajectory: Trajectory) -> float:
+async def score(trajectory):
     (only,) = await Likelihood().score(PROBLEM, [trajectory], None)
     assert only.scale == "probability"
     return only.raw

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -12,7 +13,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 from pydantic import TypeAdapter, ValidationError
 
-from tts.cli.complaints import in_words, unknown_field
+from tts.cli.complaints import in_words, must_be, shown, unknown_field
 from tts.errors import ConfigError
 
 _SCALARS = (int, float, bool, str, Path, types.NoneType)
@@ -81,12 +82,13 @@ def _checked(where: str, node: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _target(where: str, name: str) -> Any:
+    logging.getLogger("hydra").addHandler(logging.NullHandler())  # we say it ourselves
     try:
         return get_object(name)
     except Exception as error:  # whatever goes wrong while somebody's module is imported
+        why = str(error.__cause__ or error).strip().splitlines()[0]
         raise ConfigError(
-            f"{where}._target_ is {name}, which cannot be imported:"
-            f" {str(error).strip().splitlines()[-1]}.",
+            f"{where}._target_ is {name}, which cannot be imported: {why.rstrip('.')}.",
             hint="Write package.module.Class.",
         ) from error
 
@@ -100,18 +102,17 @@ def _hints(target: Any) -> dict[str, Any]:
 
 def _converted(path: str, value: Any, hint: Any) -> Any:
     """A plain value as its annotation wants it; values of richer types pass as they are."""
-    if hint is None or isinstance(value, Mapping | list) or not _is_scalar(hint):
+    if hint is None or isinstance(value, Mapping) or not _is_plain(hint):
         return value
     try:
         return TypeAdapter(hint).validate_python(value)
     except ValidationError as error:
-        said = error.errors()[0]["msg"].removeprefix("Input should be ")
-        raise ConfigError(
-            f"{path} is {value!r}; it must be {said}.", hint=f"Set {path}."
-        ) from error
+        message = f"{path} is {shown(value)}; it must be {must_be(error.errors()[0]['msg'])}."
+        raise ConfigError(message, hint=f"Set {path}.") from error
 
 
-def _is_scalar(hint: Any) -> bool:
-    if get_origin(hint) in (Union, types.UnionType):
-        return all(_is_scalar(part) for part in get_args(hint))
+def _is_plain(hint: Any) -> bool:
+    """Whether an annotation speaks of plain values and sequences of them alone."""
+    if get_origin(hint) in (Union, types.UnionType, list, tuple, Sequence):
+        return all(part is ... or _is_plain(part) for part in get_args(hint))
     return hint in _SCALARS or get_origin(hint) is Literal

@@ -27,10 +27,7 @@ def explain(error: Exception, fields: Sequence[str], groups: Sequence[str]) -> C
     if isinstance(error, MissingConfigException):
         return _missing_choice(error)
     if isinstance(error, OverrideParseException):
-        return ConfigError(
-            f"{error.override!r} is no override that can be read.",
-            hint="Write group=choice or path.to.field=value, such as strategy.n=8.",
-        )
+        return _unreadable(error.override)
     if isinstance(error, MissingMandatoryValue):
         key = error.full_key or "a field"
         return ConfigError(f"{key} must be given.", hint=f"Add {key}=... to the command.")
@@ -44,19 +41,21 @@ def explain(error: Exception, fields: Sequence[str], groups: Sequence[str]) -> C
 
 def unknown_field(key: str, fields: Sequence[str], groups: Sequence[str] = ()) -> ConfigError:
     """There is no such field, and perhaps one that is meant."""
-    known = [*fields, *groups]
+    known = [f for f in (*fields, *groups) if not f.rpartition(".")[2].startswith("_")]
     # Closest among the fields of the same node first: strategy.m is no typo of task.name.
     parent = key.rpartition(".")[0]
     siblings = [f for f in known if f.rpartition(".")[0] == parent]
-    close = get_close_matches(key, siblings, n=1) or get_close_matches(key, known, n=1)
+    others = [f for f in known if f != parent]
+    close = get_close_matches(key, siblings, n=1) or get_close_matches(key, others, n=1, cutoff=0.8)
     if close:
-        return ConfigError(f"There is no field {key}.", hint=f"Did you mean {close[0]}?")
-    visible = [f for f in siblings if not f.rpartition(".")[2].startswith("_")]
-    if parent and visible:
-        return ConfigError(f"There is no field {key}.", hint=f"There are: {', '.join(visible)}.")
-    if parent and parent in known:
-        return ConfigError(f"There is no field {key}.", hint=f"{parent} has no fields.")
-    return ConfigError(f"There is no field {key}.", hint="See `tts run --help`, or --cfg job.")
+        hint = f"Did you mean {close[0]}?"
+    elif parent and siblings:
+        hint = f"There are: {', '.join(siblings)}."
+    elif parent in known:
+        hint = f"What was chosen for {parent} has no fields."
+    else:
+        hint = "See `tts run --help`, or --cfg job."
+    return ConfigError(f"There is no field {key}.", hint=hint)
 
 
 def in_words(error: Exception, where: str, node: Mapping[str, Any]) -> TTSError:
@@ -73,7 +72,18 @@ def in_words(error: Exception, where: str, node: Mapping[str, Any]) -> TTSError:
     if isinstance(error, ValidationError):
         return _invalid(error, where)
     text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return ConfigError(_sentence(_named(text, where, node)), hint=f"See the fields of {where}.")
+    message = _named(text, where, node)
+    field = re.match(r"[a-z_][\w.]*(?= is )", message)
+    if field is None:
+        message = f"{where} cannot be made: {message}"
+    return ConfigError(_sentence(message), hint=f"Set {field[0] if field else where}.")
+
+
+def _unreadable(override: str) -> ConfigError:
+    hint = "Write group=choice or path.to.field=value, such as strategy.n=8."
+    if "[" in override or "{" in override:
+        hint = "Quote what stands in brackets, as in '+arms.two=[\"strategy=greedy\"]'."
+    return ConfigError(f"{override!r} is no override that can be read.", hint=hint)
 
 
 def _missing_choice(error: MissingConfigException) -> ConfigError:
@@ -89,25 +99,36 @@ def _invalid(error: ValidationError, where: str) -> ConfigError:
     """The first complaint of pydantic, with the field as the user wrote it."""
     first = error.errors()[0]
     key = ".".join([where, *map(str, first["loc"])])
-    said = str(first["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
+    said = must_be(first["msg"])
     if first["type"] == "extra_forbidden":
         return ConfigError(f"There is no field {key}.", hint=f"See the fields of {where}.")
     if not first["loc"]:
         return ConfigError(_sentence(f"{where}: {said}"))
     must = "it must be " if "should be" in first["msg"] else ""
     return ConfigError(
-        _sentence(f"{key} is {_shown(first['input'])}; {must}{said}"), hint=f"Set {key}."
+        _sentence(f"{key} is {shown(first['input'])}; {must}{said}"), hint=f"Set {key}."
     )
+
+
+def must_be(message: str) -> str:
+    """Pydantic's words without their beginning and without remarks."""
+    said = message.removeprefix("Value error, ").removeprefix("Input should be ")
+    said = said.replace("an instance of Sequence", "a list")
+    return re.split(r", (?:unable|got)", said)[0]
 
 
 def _named(message: str, where: str, node: Mapping[str, Any]) -> str:
     """Put the node's path before a field that a constructor calls by its bare name."""
+    parent, _, last = where.rpartition(".")
+    if parent and message.startswith(f"{last}."):
+        return f"{parent}.{message}"
     match = re.match(r"([a-z_]\w*) is ", message)
     return f"{where}.{message}" if match and match[1] in node else message
 
 
-def _shown(value: object) -> str:
-    return value if isinstance(value, str) else repr(value)
+def shown(value: object) -> str:
+    """A value as the user wrote it."""
+    return "null" if value is None else value if isinstance(value, str) else repr(value)
 
 
 def _sentence(text: str) -> str:

@@ -135,7 +135,7 @@ class _Composer:
         self, number: int, overrides: Sequence[str], swept: tuple[str, ...], multirun: bool
     ) -> Job:
         """Compose one job with its arms."""
-        overrides = [part for text in overrides for part in self._model(text)]
+        overrides = [part for text in overrides for part in self._model(_opened(text))]
         cfg = self._compose(overrides)
         with read_write(cfg.hydra):
             cfg.hydra.job.num = number
@@ -160,7 +160,7 @@ class _Composer:
             if not isinstance(items, list):
                 raise ConfigError(
                     f"arms.{label} is {items!r}; it must be a list of overrides.",
-                    hint=f"Write arms.{label}=[strategy=greedy].",
+                    hint=f"Write 'arms.{label}=[\"strategy=greedy\"]'.",
                 )
             fitting = self._fitting(label, [str(item) for item in items], overrides)
             unused -= set(fitting)
@@ -235,6 +235,11 @@ class _Composer:
                 hint=f"Did you mean model={close[0]}? A path or a hub name will do as well.",
             )
         return ["model=custom", f"model.name={_quote(name)}"]
+
+
+def _opened(text: str) -> str:
+    """The engine checks its fields itself; a file need not list all of them."""
+    return f"++{text}" if text.startswith("model.engine.") else text
 
 
 def _values(override: Override) -> list[str]:

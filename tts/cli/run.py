@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import sys
@@ -124,6 +125,7 @@ def execute(jobs: Sequence[Job]) -> bool:
     works = [workshop.work(job, arm) for job in jobs for arm in job.arms]
     with ExitStack() as stack:
         display = stack.enter_context(Display(Console(stderr=True, highlight=False)))
+        _listen(display)
         run = _Run(jobs, works, display)
         run.open(stack)
         try:
@@ -132,6 +134,25 @@ def execute(jobs: Sequence[Job]) -> bool:
             run.say_how_to_resume()
             raise
     return run.report()
+
+
+class _Lines(logging.Handler):
+    """Shows what parts of the package log, without disturbing a moving line."""
+
+    def __init__(self, display: Display) -> None:
+        super().__init__(logging.INFO)
+        self._display = display
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show one message."""
+        self._display.say(record.getMessage())
+
+
+def _listen(display: Display) -> None:
+    logger = logging.getLogger("tts")
+    logger.handlers = [_Lines(display)]
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
 
 
 class _Run:
@@ -190,7 +211,7 @@ class _Run:
         Returns:
             Whether any problem failed.
         """
-        console = Console(width=None if sys.stdout.isatty() else 120)
+        console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
         everything: list[tuple[Row, Work]] = []
         for job in self._jobs:
             works = self._of(job)

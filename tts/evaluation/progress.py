@@ -26,27 +26,16 @@ class Display:
 
     Args:
         console: Where to; on anything but a terminal plain lines are written.
-        clock: Seconds, monotonic.
     """
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._bars: Progress | None = None
-        if console.is_terminal:
-            self._bars = Progress(
-                TextColumn("{task.description}", style="bold"),
-                BarColumn(bar_width=24),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[status]}"),
-                console=console,
-            )
         self._bar = TaskID(0)
         self._tally = _Tally("", Budget(), 0)
         self._last = 0.0
 
     def __enter__(self) -> Self:
-        if self._bars:
-            self._bars.start()
         return self
 
     def __exit__(
@@ -55,8 +44,7 @@ class Display:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._bars:
-            self._bars.stop()
+        self._stop()
 
     def say(self, text: str) -> None:
         """A line of its own, above the moving one."""
@@ -69,10 +57,13 @@ class Display:
             if not record.failed:
                 self._tally.count(record, now=False)
         self._last = time.monotonic()
-        if self._bars:
+        if self._console.is_terminal:
+            self._bars = _bars(self._console)
+            name = f"{arm.label:20}"
             self._bar = self._bars.add_task(
-                arm.label, total=total, completed=self._tally.done, status=""
+                name, total=total, completed=self._tally.done, status=""
             )
+            self._bars.start()
 
     def on_event(self, event: Event) -> None:
         """Something was spent; other events are of no concern here."""
@@ -88,6 +79,13 @@ class Display:
     def end(self, row: Row) -> None:
         """An arm has ended."""
         self._refresh(ended=True)
+        self._stop()
+
+    def _stop(self) -> None:
+        """Leave the line as it stands: the start of a next engine writes below it."""
+        if self._bars:
+            self._bars.stop()
+        self._bars = None
 
     def _refresh(self, *, ended: bool = False) -> None:
         now, tally = time.monotonic(), self._tally
@@ -100,6 +98,16 @@ class Display:
             self._last = now
             counts = f"{tally.done}/{tally.total} problems"
             self.say(f"{tally.label}: {counts}, {tally.status(ended=ended)}")
+
+
+def _bars(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}", style="bold"),
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[status]}"),
+        console=console,
+    )
 
 
 class _Tally:
@@ -123,7 +131,9 @@ class _Tally:
     def status(self, *, ended: bool) -> str:
         """The changing part of a line."""
         seconds = max(time.monotonic() - self._started, 1e-9)
-        parts = [f"{self.spent.completion_tokens / seconds:,.0f} tokens/s"]
+        parts = []
+        if self.spent.completion_tokens:
+            parts.append(f"{self.spent.completion_tokens / seconds:,.0f} tokens/s")
         if self._valid:
             parts.append(f"accuracy {100 * self._right / self._valid:.1f}%")
         left = self._budget_left()

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 from tts.evaluation.summary import Row
 
 _NONE = "–"
+_WIDE = 104  # characters that the whole table takes
 
 
 @dataclass(frozen=True)
@@ -24,19 +26,25 @@ class Sheet:
         title: Above it.
         columns: Heads; the first column is set left, the others right.
         lines: One list of cells a row.
+        spare: Heads of the columns that a narrow terminal does without.
     """
 
     title: str
     columns: tuple[str, ...]
     lines: tuple[tuple[str, ...], ...]
+    spare: tuple[str, ...] = ()
 
-    def rich(self) -> Table:
-        """For a terminal."""
+    def rich(self, width: int) -> Table:
+        """For a terminal of `width` characters."""
+        kept = [i for i, c in enumerate(self.columns) if width >= _WIDE or c not in self.spare]
         table = Table(title=self.title, title_style="bold", title_justify="left")
-        for number, column in enumerate(self.columns):
-            table.add_column(column, justify="right" if number else "left", overflow="fold")
+        table.box, table.show_edge, table.pad_edge = SIMPLE_HEAD, False, False
+        longest = max(len(word) for line in self.lines for word in line[0].split())
+        table.add_column(self.columns[0], min_width=min(longest, 24), overflow="fold")
+        for i in kept[1:]:
+            table.add_column(self.columns[i], justify="right")
         for line in self.lines:
-            table.add_row(*line)
+            table.add_row(*(line[i] for i in kept))
         return table
 
     def markdown(self) -> str:
@@ -49,6 +57,9 @@ class Sheet:
 
 def sheets(rows: Sequence[Row]) -> list[Sheet]:
     """The table of all rows, and the paired comparisons with the first if there are any.
+
+    `tokens a point` are the completion tokens paid for each point of accuracy gained over the
+    first row.
 
     Args:
         rows: At least one.
@@ -82,7 +93,8 @@ def markdown(rows: Sequence[Row]) -> str:
 def show(rows: Sequence[Row], console: Console) -> None:
     """Print tables and notes."""
     for sheet in sheets(rows):
-        console.print(sheet.rich())
+        console.print(sheet.rich(console.width))
+        console.print()
     for note in notes(rows):
         console.print(note, style="yellow")
 
@@ -101,8 +113,8 @@ def title(rows: Sequence[Row]) -> str:
 
 def _overview(rows: Sequence[Row]) -> Sheet:
     columns = (
-        "strategy", "accuracy % [95%]", "tokens\n/problem", "sequential\n/problem",
-        "verifier\ncalls/problem", "FLOPs\n/problem", "tokens per\nextra point", "seconds",
+        "strategy", "accuracy % [95%]", "tokens", "sequential\ntokens", "verifier\ncalls",
+        "FLOPs", "tokens\na point", "seconds",
     )  # fmt: skip
     lines = tuple(
         (
@@ -111,17 +123,18 @@ def _overview(rows: Sequence[Row]) -> Sheet:
             f"{row.per_problem('completion_tokens'):,.0f}",
             f"{row.per_problem('sequential_tokens'):,.0f}",
             f"{row.per_problem('verifier_calls'):,.1f}",
-            f"{row.per_problem('flops'):.2e}",
+            f"{row.per_problem('flops'):.1e}",
             _price(row, rows[0]),
             f"{row.seconds:,.1f}",
         )
         for row in rows
     )
-    return Sheet(title(rows), columns, lines)
+    spare = (columns[4], columns[5], columns[7])
+    return Sheet(f"{title(rows)}; costs are means per problem", columns, lines, spare)
 
 
 def _pairs(rows: Sequence[Row]) -> Sheet:
-    columns = ("strategy", "points [95%]", "only it\nsolved", "only the other\nsolved", "p")
+    columns = ("strategy", "points [95%]", "only it\nsolved", "only the\nother solved", "p")
     lines = tuple(
         (
             row.strategy,

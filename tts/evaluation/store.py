@@ -71,10 +71,17 @@ class Store:
         """Open, lock and repair the file.
 
         Raises:
-            ConfigError: Another process writes to it, or a line of it cannot be understood.
+            ConfigError: It cannot be written to, another process writes to it, or a line of it
+                cannot be understood.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._open()
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._open()
+        except OSError as error:
+            raise ConfigError(
+                f"The folder {self.folder} cannot be written to: {error.strerror}.",
+                hint="Choose another folder with hydra.run.dir=...",
+            ) from error
         if self._foreign() or self._finished():
             self.moved = self._move_aside()
             os.close(self._file)

@@ -1,0 +1,174 @@
+"""The engine's life and death: killed, started again, refused, called off, interrupted."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.engine_fixtures import other_peoples_warnings
+from tts.backends.vllm import VLLMBackend
+from tts.errors import ConfigError, EngineDead, EngineStartFailed
+from tts.types import Problem, Request, Trajectory
+
+pytestmark = [pytest.mark.engine, pytest.mark.slow]
+
+LONG = Problem("long", prompt="1+1+1+1+1+1+1+1+")
+SMALL = {"max_model_len": 256, "kv_cache_gib": 0.1, "max_num_seqs": 8}
+
+# What a user's program looks like: it starts an engine, streams, and is killed by a signal.
+PROGRAM = """
+import asyncio, multiprocessing
+from tts.backends.vllm import VLLMBackend
+from tts.types import Problem, Request, Trajectory
+
+async def main():
+    backend = VLLMBackend("mini-reasoner", {"max_model_len": 256, "kv_cache_gib": 0.1})
+    await backend.start()
+    print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+    request = Request(Problem("a", "1+1+1+"), Trajectory.root(), max_tokens=200, watch=True)
+    async with backend.open(request) as stream:
+        async for _ in stream:
+            await asyncio.sleep(60)
+
+if __name__ == "__main__":
+    asyncio.run(main())
+"""
+
+
+def spawned(before: set[int]) -> list[psutil.Process]:
+    """Our children that were not there before."""
+    children = psutil.Process().children(recursive=True)
+    return [c for c in children if c.pid not in before and "resource_tracker" not in _line(c)]
+
+
+def _line(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return "resource_tracker"
+
+
+async def decode(backend, **how):
+    request = Request(LONG, Trajectory.root(), **{"max_tokens": 60, **how})
+    async with backend.open(request) as stream:
+        async for _ in stream:
+            pass
+    return stream
+
+
+def gone(pids: list[int], seconds: float) -> bool:
+    """Whether processes end within some seconds."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if not any(psutil.pid_exists(pid) for pid in pids):
+            return True
+        time.sleep(0.1)
+    return False
+
+
+async def test_an_engine_that_is_killed_comes_back_once():
+    before = {child.pid for child in psutil.Process().children(recursive=True)}
+    with other_peoples_warnings():
+        async with VLLMBackend("mini-reasoner", SMALL) as backend:
+            (core,) = spawned(before)
+            flights = [asyncio.create_task(decode(backend, watch=bool(i % 2))) for i in range(6)]
+            await asyncio.sleep(0.3)
+            os.kill(core.pid, signal.SIGKILL)
+            async with asyncio.timeout(5):
+                outcomes = await asyncio.gather(*flights, return_exceptions=True)
+            assert all(isinstance(outcome, EngineDead) for outcome in outcomes)
+            assert all(outcome.retryable for outcome in outcomes)
+
+            # The next requests start it again, once for all of them.
+            streams = await asyncio.gather(*(decode(backend) for _ in range(4)))
+            assert all(stream.usage.completion_tokens == 60 for stream in streams)
+            assert backend.stats.restarts == 1
+
+            # A second death is final.
+            (core,) = spawned(before)
+            os.kill(core.pid, signal.SIGKILL)
+            with pytest.raises(EngineDead):
+                await decode(backend)
+            with pytest.raises(EngineDead, match="died a second time") as error:
+                await decode(backend)
+            assert not error.value.retryable
+    assert spawned(before) == []
+    with pytest.raises(ConfigError, match="This engine was closed"):
+        await decode(backend)
+
+
+async def test_a_start_that_fails_shows_the_end_of_the_log():
+    settings = {**SMALL, "extra": {"kv_cache_memory_bytes": 1000}}
+    before = {child.pid for child in psutil.Process().children(recursive=True)}
+    backend = VLLMBackend("mini-reasoner", settings)
+    with other_peoples_warnings(), pytest.raises(EngineStartFailed) as error:
+        await backend.start()
+    assert error.value.message.startswith("The engine could not start mini-reasoner:")
+    assert "end of the engine's log" in error.value.message
+    assert "KV cache" in error.value.message
+    assert error.value.hint.startswith("Lower kv_cache_gib") or error.value.hint
+    assert not error.value.retryable
+    assert spawned(before) == []
+
+
+async def test_an_argument_that_vllm_does_not_know_is_named():
+    backend = VLLMBackend("mini-reasoner", {"extra": {"swap_space_of_old": 4}})
+    with other_peoples_warnings(), pytest.raises(EngineStartFailed) as error:
+        await backend.start()
+    assert "swap_space_of_old" in error.value.message
+    assert error.value.hint.startswith("An argument under engine.extra is unknown")
+
+
+async def test_a_start_that_is_called_off_leaves_nothing_behind():
+    before = {child.pid for child in psutil.Process().children(recursive=True)}
+    backend = VLLMBackend("mini-reasoner", SMALL)
+    with other_peoples_warnings():
+        start = asyncio.create_task(backend.start())
+        async with asyncio.timeout(30):
+            while not spawned(before):
+                await asyncio.sleep(0.05)
+        start.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await start
+    assert spawned(before) == []
+    await backend.aclose()
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 1), (signal.SIGKILL, -9)], ids=["ctrl-c", "kill"]
+)
+def test_no_engine_outlives_its_program(tmp_path: Path, number: signal.Signals, status: int):
+    script = tmp_path / "program.py"
+    script.write_text(PROGRAM)
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(
+        [sys.executable, str(script)],
+        env={**os.environ, "PYTHONPATH": str(root)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as program:
+        assert program.stdout is not None
+        pids = [int(pid) for pid in program.stdout.readline().split()]
+        assert pids, program.communicate()[1]
+        time.sleep(0.5)
+        program.send_signal(number)
+        _, errors = program.communicate(timeout=30)
+    assert gone(pids, 15)
+    assert program.returncode in (status, -number, 130)
+    assert "Exception ignored" not in errors
+    assert "never retrieved" not in errors
+
+
+def test_no_child_is_left_over_from_these_tests():
+    names = [child.name for child in multiprocessing.active_children()]
+    assert len([name for name in names if "Core" in name]) <= 1  # the session's own engine
