@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.engine_fixtures import vllm_backend as vllm_backend
+from tts.tasks import Item, ItemTask
 from tts.testing import World
 from tts.types import Problem
 
@@ -18,3 +20,10 @@ def world() -> World:
 def problem() -> Problem:
     """Any problem."""
     return Problem("p", prompt="What is it?")
+
+
+@pytest.fixture
+def task() -> ItemTask:
+    """Twelve problems whose right answer is 0, which `world` finds half of the time."""
+    items = [Item(Problem(f"t{i}", prompt=f"problem {i}"), "0") for i in range(12)]
+    return ItemTask("toy", items, max_tokens=100)

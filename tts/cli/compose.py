@@ -16,7 +16,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, QuotedString
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, read_write
 from omegaconf.errors import OmegaConfBaseException
@@ -73,24 +73,20 @@ def compose_jobs(arguments: Arguments) -> list[Job]:
     Raises:
         ConfigError: A field, a group or a value is unknown, missing or malformed.
     """
-    with _hydra(arguments.config_dir) as loader:
-        known = _Composer(loader)
+    with _hydra() as loader:
+        known = _Composer(loader, arguments.config_dir)
         overrides = [known.quoted(text) for text in arguments.overrides]
         jobs = known.expand(overrides, arguments.multirun)
         return [known.job(number, *job, arguments.multirun) for number, job in enumerate(jobs)]
 
 
 @contextmanager
-def _hydra(extra: Path | None) -> Iterator[ConfigLoader]:
+def _hydra() -> Iterator[ConfigLoader]:
     OmegaConf.register_new_resolver("tts.first", _first, replace=True)
     with initialize_config_dir(str(config_dir()), job_name="tts", version_base="1.3"):
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None
-        loader = hydra.config_loader
-        if extra:
-            # Before our own folder: a user's file of the same name wins.
-            loader.get_search_path().prepend("command-line", f"file://{extra}")
-        yield loader
+        yield hydra.config_loader
 
 
 def _first(*values: str | None) -> str:
@@ -101,8 +97,9 @@ def _first(*values: str | None) -> str:
 class _Composer:
     """Composes configurations, and turns Hydra's complaints into ours."""
 
-    def __init__(self, loader: ConfigLoader) -> None:
+    def __init__(self, loader: ConfigLoader, extra: Path | None) -> None:
         self._loader = loader
+        self._extra = extra
         self._parser = OverridesParser.create(loader)
 
     def quoted(self, text: str) -> str:
@@ -191,12 +188,28 @@ class _Composer:
         return fitting
 
     def _compose(self, overrides: Sequence[str]) -> DictConfig:
+        path = [f"hydra.searchpath=[{_quote(f'file://{self._extra}')}]"] if self._extra else []
+        self._check_choices(overrides)
         try:
-            cfg = compose("config", list(overrides), return_hydra_config=True)
+            cfg = compose("config", [*path, *overrides], return_hydra_config=True)
         except (HydraException, OmegaConfBaseException) as error:
             raise explain(error, self._fields(overrides), self._groups()) from error
         HydraConfig.instance().set_config(cfg)
         return cfg
+
+    def _check_choices(self, overrides: Sequence[str]) -> None:
+        """Refuse a choice that is no name; Hydra has no good word for it."""
+        for override in self._parse(overrides):
+            key = override.get_key_element()
+            if self._is_group(key) and not isinstance(override.value(), str | list | QuotedString):
+                raise ConfigError(
+                    f"{override.input_line} is no choice.",
+                    hint=f"There are: {', '.join(self._choices(key))}.",
+                )
+
+    def _choices(self, group: str) -> list[str]:
+        own = self._extra.glob(f"{group}/*.yaml") if self._extra else ()
+        return sorted({*self._loader.get_group_options(group), *(file.stem for file in own)})
 
     def _parse(self, overrides: Sequence[str]) -> list[Override]:
         try:
@@ -222,9 +235,11 @@ class _Composer:
         return key in self._groups()
 
     def _model(self, text: str) -> list[str]:
-        """Turn a model that is no file of its group into a path or a hub name."""
+        """An override as Hydra wants it: a model that is no file of its group is a path or name."""
         key, _, value = text.partition("=")
-        known = self._loader.get_group_options("model")
+        if text == "experiment=null":
+            return []  # that is how it is anyway, and Hydra cannot say it
+        known = self._choices("model")
         name = value.strip("'\"")
         if key != "model" or name in known or not name:
             return [text]

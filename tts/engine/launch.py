@@ -12,8 +12,10 @@ import contextlib
 import logging
 import multiprocessing
 import os
+import re
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -24,6 +26,8 @@ from tts.engine.stats import EngineStats, StatLogger
 from tts.errors import EngineStartFailed
 
 _LOG = logging.getLogger("tts.engine")
+# The last line of a traceback in the log: what went wrong in the engine's own process.
+_FAULT = re.compile(r"^(?:ERROR .*?: )?((?:\w+\.)*\w+(?:Error|Exception): .+)$", re.MULTILINE)
 _TICK_SECONDS = 0.1
 _REPORT_SECONDS = 1.0
 # The environment belongs to the whole process: one engine starts at a time.
@@ -66,6 +70,8 @@ async def launch(config: ResolvedConfig, stats: EngineStats, report: Report) -> 
         raise
     error = thread.exception()
     if error is not None:
+        # The frames of a failed start hold sockets and buffers; the traceback does without.
+        traceback.clear_frames(error.__traceback__)
         raise _explain(config, error, engine_log().tail(mark)) from error
     report(f"{config.model} is ready after {time.monotonic() - start:.0f} s")
     return thread.result()
@@ -112,8 +118,11 @@ async def _call_off(thread: asyncio.Future[Any], before: set[Any]) -> None:
             child.kill()
         with contextlib.suppress(asyncio.CancelledError):  # a second Ctrl-C changes nothing
             await asyncio.wait({thread}, timeout=_TICK_SECONDS)
-    if thread.exception() is None:
+    error = thread.exception()
+    if error is None:
         thread.result().shutdown()
+    else:
+        traceback.clear_frames(error.__traceback__)
 
 
 def _explain(config: ResolvedConfig, error: BaseException, tail: str) -> EngineStartFailed:
@@ -126,7 +135,9 @@ def _explain(config: ResolvedConfig, error: BaseException, tail: str) -> EngineS
         hint = "An argument under engine.extra is unknown to this version of vLLM."
     else:
         hint = "For the whole log set VLLM_LOGGING_LEVEL=INFO and start again."
-    message = f"The engine could not start {config.model}: {error or type(error).__name__}"
+    causes = _FAULT.findall(tail)
+    cause = causes[-1] if causes else str(error) or type(error).__name__
+    message = f"The engine could not start {config.model}: {cause}"
     if tail:
         message += f"\n--- end of the engine's log ---\n{tail}\n---"
     return EngineStartFailed(message, hint=hint)

@@ -1,0 +1,153 @@
+"""Complete lines only, each problem once, and no two runs in one file."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tts.errors import ConfigError
+from tts.evaluation.records import Record
+from tts.evaluation.store import RESULTS, SUMMARY, Expected, Store, read
+
+ARMS = {"a": Expected("hash-a", frozenset({"p0", "p1", "p2"}))}
+
+
+def record(problem="p0", *, arm="a", configuration="hash-a", status="done", correct=True):
+    return Record(
+        arm=arm,
+        configuration=configuration,
+        problem_id=problem,
+        status=status,
+        correct=None if status == "failed" else correct,
+        gold="1 ½\n",
+        usage={},
+        seed=0,
+    )
+
+
+def filled(folder, *records, arms=ARMS):
+    with Store(folder, arms) as store:
+        for each in records:
+            store.append(each)
+    return folder / RESULTS
+
+
+def test_what_is_written_is_read(tmp_path):
+    records = [record(f"p{i}") for i in range(3)]
+    assert list(read(filled(tmp_path, *records))) == records
+
+
+@given(cut=st.integers(1, 2000))
+@settings(deadline=None, max_examples=60)
+def test_a_kill_at_any_byte_leaves_complete_lines(tmp_path_factory, cut):
+    folder = tmp_path_factory.mktemp("store")
+    path = filled(folder, *(record(f"p{i}") for i in range(3)))
+    whole = path.read_bytes()
+    kept = whole[: max(0, len(whole) - cut)]
+    path.write_bytes(kept)
+    complete = kept.count(b"\n")
+    assert len(list(read(path))) == complete
+    with Store(folder, ARMS) as store:
+        assert store.done("a") == {f"p{i}" for i in range(complete)}
+        store.append(record("p2"))
+    assert path.read_bytes().startswith(kept[: kept.rfind(b"\n") + 1])
+    assert len(list(read(path))) == complete + 1
+
+
+def test_a_torn_line_longer_than_a_page_is_cut(tmp_path):
+    path = filled(tmp_path, record())
+    path.write_bytes(path.read_bytes() + b"x" * 200_000)
+    filled(tmp_path)
+    assert len(list(read(path))) == 1
+    path.write_bytes(b"x" * 200_000)
+    filled(tmp_path)
+    assert path.read_bytes() == b""
+
+
+def test_a_failed_problem_is_not_done_and_its_last_line_counts(tmp_path):
+    filled(tmp_path, record(status="failed"))
+    with Store(tmp_path, ARMS) as store:
+        assert store.done("a") == set()
+        store.append(record())
+    with Store(tmp_path, ARMS) as store:
+        assert store.done("a") == {"p0"}
+        assert len(store.records("a")) == 1
+
+
+def test_one_process_at_a_time(tmp_path):
+    with Store(tmp_path, ARMS), pytest.raises(ConfigError, match="Another run is writing"):
+        Store(tmp_path, ARMS).__enter__()
+    filled(tmp_path)
+
+
+def test_another_configuration_is_moved_aside(tmp_path):
+    filled(tmp_path, record())
+    (tmp_path / SUMMARY).write_text("[]")
+    other = {"a": Expected("hash-b", ARMS["a"].problems)}
+    with Store(tmp_path, other) as store:
+        assert store.records("a") == {}
+        assert store.moved == tmp_path / "earlier" / "1"
+    assert len(list(read(tmp_path / "earlier" / "1" / RESULTS))) == 1
+    assert not (tmp_path / SUMMARY).exists()
+    filled(tmp_path, record("p1"), arms=ARMS)
+    with Store(tmp_path, other) as store:
+        assert store.moved == tmp_path / "earlier" / "2"
+
+
+def test_other_problems_or_arms_are_another_run(tmp_path):
+    filled(tmp_path, record())
+    with Store(tmp_path, {"a": Expected("hash-a", frozenset({"p9"}))}) as store:
+        assert store.moved
+    filled(tmp_path, record("p9"), arms={"a": Expected("hash-a", frozenset({"p9"}))})
+    with Store(tmp_path, {"b": ARMS["a"]}) as store:
+        assert store.moved
+
+
+def test_a_finished_run_starts_again_and_an_unfinished_one_goes_on(tmp_path):
+    filled(tmp_path, record("p0"), record("p1"))
+    with Store(tmp_path, ARMS) as store:
+        assert (store.moved, store.continued) == (None, 2)
+        store.append(record("p2"))
+    # All problems are there, but the run was killed before its summary.
+    with Store(tmp_path, ARMS) as store:
+        assert (store.moved, store.continued) == (None, 3)
+    (tmp_path / SUMMARY).write_text("[]")
+    with Store(tmp_path, ARMS) as store:
+        assert store.moved
+        assert store.continued == 0
+
+
+def test_a_finished_run_with_failures_goes_on(tmp_path):
+    filled(tmp_path, record("p0"), record("p1"), record("p2", status="failed"))
+    (tmp_path / SUMMARY).write_text("[]")
+    with Store(tmp_path, ARMS) as store:
+        assert (store.moved, store.continued) == (None, 2)
+    assert not (tmp_path / SUMMARY).exists()
+
+
+def test_a_line_of_something_else_is_refused(tmp_path):
+    (tmp_path / RESULTS).write_text('{"foo": 1}\n')
+    with pytest.raises(ConfigError, match=r"Line 1 of .* is no record"):
+        Store(tmp_path, ARMS).__enter__()
+    assert (tmp_path / RESULTS).read_text() == '{"foo": 1}\n'
+
+
+def test_a_full_disk_leaves_no_half_line(tmp_path, monkeypatch):
+    real = os.write
+    with Store(tmp_path, ARMS) as store:
+        store.append(record("p0"))
+        monkeypatch.setattr(os, "write", lambda file, data: real(file, data[: len(data) // 2]))
+        with pytest.raises(OSError, match="could be written"):
+            store.append(record("p1"))
+        monkeypatch.undo()
+        store.append(record("p1"))
+    assert [r.problem_id for r in read(tmp_path / RESULTS)] == ["p0", "p1"]
+
+
+def test_a_folder_that_cannot_be_is_bad_input(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="cannot be written to"):
+        Store(tmp_path / "file" / "folder", ARMS).__enter__()
