@@ -81,9 +81,7 @@ async def bare(
 def interval(values: Sequence[float], draws: int = 10_000) -> tuple[float, float]:
     """Bootstrap interval of the median, 95%."""
     rng = random.Random(0)
-    medians = sorted(
-        statistics.median(rng.choices(values, k=len(values))) for _ in range(draws)
-    )
+    medians = sorted(statistics.median(rng.choices(values, k=len(values))) for _ in range(draws))
     return medians[round(0.025 * draws)], medians[round(0.975 * draws) - 1]
 
 

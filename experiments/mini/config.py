@@ -47,14 +47,14 @@ class Training:
         sample_problems: validation problems of each level in such a measurement.
     """
 
-    steps: int = 3000
+    steps: int = 1300
     batch_tokens: int = 6144
     pool: int = 1024
     muon_rate: float = 0.01
     adam_rate: float = 3e-3
     weight_decay: float = 0.01
     warmup: int = 50
-    decay: int = 500
+    decay: int = 300
     clip: float = 1.0
     seed: int = 0
     threads: int = 2

@@ -149,12 +149,16 @@ def main() -> None:
     parser.add_argument("--size", choices=sorted(SIZES), default="mini")
     parser.add_argument("--out", type=Path, required=True, help="checkpoint and model go here")
     parser.add_argument("--steps", type=int, help="optimiser steps instead of the size's own")
+    parser.add_argument("--threads", type=int, help="threads instead of the size's own")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after these")
     arguments = parser.parse_args()
     size = SIZES[arguments.size]
-    if arguments.steps:
-        training = dataclasses.replace(size.training, steps=arguments.steps)
-        size = dataclasses.replace(size, training=training)
+    training = dataclasses.replace(
+        size.training,
+        steps=arguments.steps or size.training.steps,
+        threads=arguments.threads or size.training.threads,
+    )
+    size = dataclasses.replace(size, training=training)
     train(size, arguments.out, arguments.minutes)
 
 

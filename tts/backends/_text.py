@@ -21,7 +21,7 @@ from tts.types import Problem, Segment, Trajectory
 
 _BROKEN = "\ufffd"  # what a decoder writes for an incomplete character
 _CONTEXTS = (6, 32)  # tokens before a piece that are looked at to read it; more if these clash
-_LONGEST_CHARACTER = 8  # tokens; a longer wait for a character to become whole is in vain
+_MOST_BROKEN = 3  # marks at the end that a character to come can explain; more are broken for good
 _CACHED_PROMPTS = 4096
 _MOST_STOP_IDS = 1024  # the engine looks through the list once a token
 
@@ -177,31 +177,33 @@ class Reader:
         before: Ids that the first piece follows.
     """
 
-    __slots__ = ("_before", "_pending", "_text")
+    __slots__ = ("_before", "_pending", "_shown", "_text")
 
     def __init__(self, text: Text, before: Sequence[int]) -> None:
         self._text = text
         self._before = list(before[-max(_CONTEXTS) :])
-        self._pending: list[int] = []
+        self._pending: list[int] = []  # ids since the last place where the text was whole
+        self._shown = 0  # characters of theirs that have been given out
 
-    def read(self, new: Sequence[int], *, end: bool = False, final: bool = False) -> str:
+    def read(self, new: Sequence[int], *, final: bool = False) -> str:
         """The text that `new` adds, without a character of which only a part is there.
 
         Args:
             new: The next ids.
-            end: Whether this piece is the last one.
             final: Whether nothing will ever follow, so that a part of a character is kept.
         """
         self._pending.extend(new)
         if not self._pending:
             return ""
-        piece = self._text.added(self._before, self._pending)
-        whole = piece.rstrip(_BROKEN)
-        if len(whole) < len(piece) and not final and len(self._pending) < _LONGEST_CHARACTER:
-            return whole if end else ""
+        text = self._text.added(self._before, self._pending)
+        whole = text.rstrip(_BROKEN)
+        if 0 < len(text) - len(whole) <= _MOST_BROKEN and not final:
+            fresh, self._shown = whole[self._shown :], max(self._shown, len(whole))
+            return fresh
+        fresh, self._shown = text[self._shown :], 0
         self._before = [*self._before, *self._pending][-max(_CONTEXTS) :]
         self._pending = []
-        return piece
+        return fresh
 
 
 def _can_begin(string: str, words: list[str]) -> bool:

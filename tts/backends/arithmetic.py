@@ -47,7 +47,7 @@ def simulated_arithmetic(
     Args:
         accuracy: Mean chance of a right answer, 0 to 1.
         spread: How far the chance of a single problem lies from the mean, 0 to 0.5.
-        tokens: Mean length of an answer, at least 4; lengths vary by half of it to both sides.
+        tokens: Mean length of an answer, at least 40; lengths vary by half of it to both sides.
         seconds_per_token: Real time that a token takes (s), 0 for none.
         slots: Most answers written at once; None for no limit.
         context: Most tokens of prompt and answer.
@@ -58,29 +58,37 @@ def simulated_arithmetic(
     for name, value, low, high in (
         ("accuracy", accuracy, 0.0, 1.0),
         ("spread", spread, 0.0, 0.5),
-        ("tokens", tokens, 4, math.inf),
+        ("tokens", tokens, 40, math.inf),
         ("seconds_per_token", seconds_per_token, 0.0, math.inf),
-        ("slots", slots or 1, 1, math.inf),
+        ("slots", 1 if slots is None else slots, 1, math.inf),
         ("context", context, 20, math.inf),
     ):
         if not low <= value <= high:
             raise ConfigError(f"backend.{name} is {value}; it must lie in [{low:g}, {high:g}].")
 
     def simulate(problem: Problem, node: Trajectory, seed: int) -> Step:
-        rng = random.Random(derive(seed, problem.id, len(node.text)))
+        rng = random.Random(derive(seed, problem.id))
         truth = work_out(_text(problem))
         chance = accuracy + random.Random(derive(0, problem.id)).uniform(-spread, spread)
         right = rng.random() < chance
         slip = rng.choices(_WRONG, (6, 5, 3, 3, 2, 1))[0]
         length = rng.randint(tokens - tokens // 2, tokens + tokens // 2)
-        answer = truth if right else truth + slip
         logprob = -rng.expovariate(1 / (0.15 if right else 0.3))
-        text = f"Thinking it over.\n\n\\boxed{{{answer}}}"
-        return Step(text, length, True, length * seconds_per_token, logprob)
+        text = _rest(node.text, truth if right else truth + slip, length)
+        return Step(text, len(text), True, len(text) * seconds_per_token, logprob)
 
     model = ModelInfo("simulated", active_params=1_000_000, context=context)
     clock = WallClock() if seconds_per_token else None
     return SimulatedBackend(simulate, model, clock, slots)
+
+
+def _rest(written: str, answer: int, length: int) -> str:
+    """What is still to be written. A token is a character, so that any cut can be continued."""
+    if written.endswith("{"):
+        return f"{answer}}}"
+    end = f"\n\n\\boxed{{{answer}}}"
+    thoughts = ("Let me think. " * (length // 14 + 1))[: max(0, length - len(end))]
+    return (thoughts + end)[len(written) :] or end
 
 
 def work_out(text: str) -> int:

@@ -272,7 +272,7 @@ class VLLMStream:
         # The token that ended the answer is charged, not kept: text may be appended later.
         kept = len(self._decode.tokens) - (finish == "stop")
         new = self._decode.tokens[self._delivered : kept]
-        text = self._reader.read(new, end=finish is not None, final=finish == "stop")
+        text = self._reader.read(new, final=finish == "stop")
         self._delivered = kept
         self._text += text
         self._finish = finish

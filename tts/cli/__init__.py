@@ -60,7 +60,7 @@ def _dispatch(arguments: list[str]) -> int:
 
 def _run(command: Arguments) -> int:
     # Late, so that help and slips of the pen are answered at once.
-    from tts.cli.compose import compose_jobs
+    from tts.cli.jobs import compose_jobs
     from tts.cli.run import execute
 
     jobs = compose_jobs(command)

@@ -8,106 +8,23 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
-from tts.cli.build import build, integer
-from tts.cli.compose import NOT_AN_OUTCOME, ArmConfig, Job
+from tts.cli.jobs import Job
+from tts.cli.workshop import Work, Workshop
+from tts.errors import ConfigError
 from tts.evaluation import store as files
 from tts.evaluation.progress import Display
 from tts.evaluation.provenance import command_line, provenance
+from tts.evaluation.records import Record
 from tts.evaluation.report import markdown, show
-from tts.evaluation.runner import Arm, check, evaluate
+from tts.evaluation.runner import evaluate
 from tts.evaluation.store import Store, write_atomically
-from tts.evaluation.summary import Names, Row, dump
-from tts.protocols import Backend
-from tts.solve import Setup
-from tts.tasks import Task
-from tts.types import Sampling
-
-
-@dataclass(frozen=True, eq=False)
-class Work:
-    """One arm of one job, ready to be evaluated."""
-
-    job: Job
-    arm: Arm
-    task: Task
-    concurrency: int
-
-
-class Workshop:
-    """Makes objects of configurations; equal tasks and backends are made once and shared."""
-
-    def __init__(self) -> None:
-        self._tasks: dict[str, Task] = {}
-        self._backends: dict[str, Backend] = {}
-
-    def work(self, job: Job, arm: ArmConfig) -> Work:
-        """Make all objects of an arm, and check that they fit each other.
-
-        Raises:
-            ConfigError: Something cannot be used; nothing was spent.
-        """
-        config = arm.config
-        key = json.dumps(config["task"], sort_keys=True)
-        task = self._tasks.get(key) or build("task", config["task"])
-        self._tasks[key] = task
-        parts = {name: build(name, config[name]) for name in _PARTS}
-        seed, concurrency = integer(config, "seed"), integer(config, "concurrency", 1)
-        sampling = _sampling(config["model"])
-        # The backend last: it may have to look for a model and read its tokenizer.
-        setup = Setup(
-            **parts,
-            backend=self._backend(config["backend"]),
-            answers=task.answers,
-            sampling=sampling,
-            max_tokens=task.max_tokens,
-            seed=seed,
-        )
-        check(task, setup)
-        names = _names(job, arm, setup, task)
-        outcome = {k: v for k, v in config.items() if k not in NOT_AN_OUTCOME}
-        return Work(job, Arm(arm.label, setup, names, outcome), task, concurrency)
-
-    def _backend(self, node: Mapping[str, Any]) -> Backend:
-        key = json.dumps(node, sort_keys=True)
-        if key not in self._backends:
-            self._backends[key] = build("backend", node)
-        return self._backends[key]
-
-
-_PARTS = ("strategy", "verifier", "budget", "controller")
-
-
-def _sampling(model: Mapping[str, Any]) -> Sampling:
-    node = {"_target_": "tts.types.Sampling", **model["sampling"]}
-    sampling: Sampling = build("model.sampling", node)
-    return sampling
-
-
-def _names(job: Job, arm: ArmConfig, setup: Setup, task: Task) -> Names:
-    # A sweep over amounts makes a curve; anything else makes curves of their own.
-    others = [o for o in job.swept if not o.startswith(("budget.", "strategy", "controller."))]
-    return Names(
-        strategy_name=arm.choices["strategy"],
-        task=task.name,
-        model=setup.backend.model.name,
-        backend=arm.choices["backend"],
-        verifier=arm.choices["verifier"] if setup.verifier else None,
-        controller=arm.choices["controller"],
-        n=getattr(setup.strategy, "n", None),
-        budget=setup.budget.model_dump(exclude_none=True, exclude_defaults=True)
-        if setup.budget
-        else {},
-        seed=setup.seed,
-        series=" ".join([arm.label, *others]),
-    )
+from tts.evaluation.summary import Row, dump
 
 
 def execute(jobs: Sequence[Job]) -> bool:
@@ -130,10 +47,10 @@ def execute(jobs: Sequence[Job]) -> bool:
         run.open(stack)
         try:
             asyncio.run(run.all())
-        except (KeyboardInterrupt, asyncio.CancelledError):
+        except BaseException:
             run.say_how_to_resume()
             raise
-    return run.report()
+        return run.report()
 
 
 class _Lines(logging.Handler):
@@ -171,8 +88,14 @@ class _Run:
         """Open the folders: lock, repair, move aside what is in the way, write where we are from.
 
         Raises:
-            ConfigError: Another run is writing to one of them.
+            ConfigError: Another run is writing to one of them, or a sweep's is taken.
         """
+        sweep = self._jobs[0].sweep
+        if sweep and (sweep / files.RESULTS).exists():
+            raise ConfigError(
+                f"{_nice(sweep)} holds a single run, and a sweep would write over its summary.",
+                hint="Choose another folder with hydra.sweep.dir=...",
+            )
         for job in self._jobs:
             works = self._of(job)
             expected = {work.arm.label: work.arm.expected(work.task) for work in works}
@@ -181,10 +104,10 @@ class _Run:
             self._tell(store)
             backends = list({id(w.arm.setup.backend): w.arm.setup.backend for w in works}.values())
             about = provenance(job.config, backends, command_line())
+            about["arms"] = {w.arm.label: expected[w.arm.label].configuration for w in works}
+            text = json.dumps(about, indent=2, default=str) + "\n"
             write_atomically(job.folder / files.CONFIG, job.yaml())
-            write_atomically(
-                job.folder / files.PROVENANCE, json.dumps(about, indent=2, default=str)
-            )
+            write_atomically(job.folder / files.PROVENANCE, text)
 
     async def all(self) -> None:
         """Evaluate everything, engine by engine."""
@@ -207,6 +130,9 @@ class _Run:
 
     def report(self) -> bool:
         """Write and show the tables and pictures of all jobs, and of the sweep if it is one.
+
+        Only now, when all is done: a job with a summary counts as finished, and would start again
+        if the rest of its sweep were resumed.
 
         Returns:
             Whether any problem failed.
@@ -231,6 +157,9 @@ class _Run:
         """Tell what is safe, and how to go on."""
         done = sum(len(self._stores[id(work.job)].done(work.arm.label)) for work in self._works)
         total = sum(len(work.task) for work in self._works)
+        if not done:
+            self._display.say("Stopped before a problem was done.")
+            return
         job = self._jobs[0]
         field = "sweep" if job.sweep else "run"
         folder = job.sweep or job.folder
@@ -252,7 +181,7 @@ class _Run:
             rows.append(row.against(self._records(work), reference) if same else row)
         return rows
 
-    def _records(self, work: Work) -> list[Any]:
+    def _records(self, work: Work) -> list[Record]:
         return list(self._stores[id(work.job)].records(work.arm.label).values())
 
     def _tell(self, store: Store) -> None:

@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from tts.engine.config import ResolvedConfig
 from tts.engine.decode import Decode
-from tts.engine.launch import Report, launch
+from tts.engine.launch import Report, end, launch
 from tts.engine.progress import Progress
 from tts.engine.stats import EngineStats
 from tts.errors import BackendError, ConfigError, EngineDead
@@ -149,15 +149,6 @@ class Engine:
             return
         atexit.unregister(self._kill)
         try:
-            llm.shutdown()
+            end(llm)
         except Exception as error:
             raise BackendError(f"The engine did not shut down cleanly: {error}") from error
-        finally:
-            # vLLM calls it again when the object is collected, which may be while the interpreter
-            # is being taken down and half of what it needs is gone.
-            llm.shutdown = _nothing
-
-
-def _nothing(*_: object, **__: object) -> None:
-    """Do nothing."""
-

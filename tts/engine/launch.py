@@ -120,9 +120,23 @@ async def _call_off(thread: asyncio.Future[Any], before: set[Any]) -> None:
             await asyncio.wait({thread}, timeout=_TICK_SECONDS)
     error = thread.exception()
     if error is None:
-        thread.result().shutdown()
+        end(thread.result())
     else:
         traceback.clear_frames(error.__traceback__)
+
+
+def end(llm: Any) -> None:
+    """End an engine and its processes; works without an event loop."""
+    try:
+        llm.shutdown()
+    finally:
+        # vLLM calls it again when the object is collected, which may be while the interpreter is
+        # being taken down and half of what it needs is gone.
+        llm.shutdown = _nothing
+
+
+def _nothing(*_: object, **__: object) -> None:
+    """Do nothing."""
 
 
 def _explain(config: ResolvedConfig, error: BaseException, tail: str) -> EngineStartFailed:

@@ -1,4 +1,4 @@
-"""How a long start is shown: a line that counts seconds on a terminal, two log messages elsewhere."""
+"""How a long start is shown: seconds that count on a terminal, two log messages elsewhere."""
 
 from __future__ import annotations
 

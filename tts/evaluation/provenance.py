@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ def provenance(
     }
 
 
+@cache
 def versions() -> dict[str, str]:
     """Versions of Python, of this package, and of what decides results."""
     found = {"python": platform.python_version(), "tts": tts.__version__}
@@ -54,6 +56,7 @@ def versions() -> dict[str, str]:
     return found
 
 
+@cache
 def machine() -> dict[str, Any]:
     """Cores, processor, memory and GPUs."""
     return {
@@ -87,6 +90,7 @@ def _gpus() -> list[str]:
     return _ask(["nvidia-smi", fields, "--format=csv,noheader"]).splitlines()
 
 
+@cache
 def _checkout(root: Path) -> dict[str, Any]:
     """Commit of a checkout, and whether files differ from it; empty for an installed package."""
     if not (root / ".git").exists() or shutil.which("git") is None:

@@ -82,7 +82,7 @@ class Store:
                 f"The folder {self.folder} cannot be written to: {error.strerror}.",
                 hint="Choose another folder with hydra.run.dir=...",
             ) from error
-        if self._foreign() or self._finished():
+        if self._foreign() or self._finished() or self._bare():
             self.moved = self._move_aside()
             os.close(self._file)
             self._open()
@@ -147,6 +147,10 @@ class Store:
         return (self.folder / SUMMARY).exists() and all(
             self.done(label) == arm.problems for label, arm in self._arms.items()
         )
+
+    def _bare(self) -> bool:
+        """Whether there is a summary without results: that of a sweep."""
+        return (self.folder / SUMMARY).exists() and not self._records
 
     def _move_aside(self) -> Path:
         places = (self.folder / "earlier" / str(n) for n in itertools.count(1))

@@ -1,0 +1,149 @@
+"""What a command asks for: the jobs of a sweep, and the arms of each job, all resolved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf, read_write
+from omegaconf.errors import OmegaConfBaseException
+
+from tts.cli.arguments import Arguments
+from tts.cli.complaints import explain
+from tts.cli.compose import Composer, composer
+from tts.errors import ConfigError
+
+NOT_AN_OUTCOME = ("hydra", "arms", "experiment", "concurrency")
+"""Fields that change no result: they stay out of the hash that keeps runs apart."""
+
+
+@dataclass(frozen=True)
+class ArmConfig:
+    """One arm, resolved.
+
+    Attributes:
+        label: Unique in its job.
+        config: All fields, of JSON types.
+        choices: The chosen file of each group.
+    """
+
+    label: str
+    config: Mapping[str, Any]
+    choices: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run: one output folder.
+
+    Attributes:
+        folder: For its results.
+        swept: What the sweep varies, as overrides; empty outside of sweeps.
+        sweep: Folder of the whole sweep, if it is a part of one.
+        config: Resolved, without arms' changes.
+        arms: At least one.
+    """
+
+    folder: Path
+    swept: tuple[str, ...]
+    sweep: Path | None
+    config: Mapping[str, Any]
+    arms: tuple[ArmConfig, ...]
+
+    def yaml(self) -> str:
+        """The configuration, as `config.yaml`."""
+        return str(OmegaConf.to_yaml(dict(self.config)))
+
+
+def compose_jobs(arguments: Arguments) -> list[Job]:
+    """Compose all that a command asks for.
+
+    Raises:
+        ConfigError: A field, a group or a value is unknown, missing or malformed.
+    """
+    with composer(arguments.config_dir) as known:
+        overrides = [known.quoted(text) for text in arguments.overrides]
+        jobs = known.expand(overrides, arguments.multirun)
+        return [_job(known, number, *job, arguments.multirun) for number, job in enumerate(jobs)]
+
+
+def _job(
+    known: Composer, number: int, overrides: Sequence[str], swept: tuple[str, ...], multirun: bool
+) -> Job:
+    """Compose one job with its arms."""
+    overrides = [part for text in overrides for part in known.normal(text)]
+    cfg = known.compose(overrides)
+    with read_write(cfg.hydra):
+        cfg.hydra.job.num = number
+    config = {"experiment": cfg.hydra.runtime.choices.experiment, **_resolved(cfg)}
+    sweep = Path(cfg.hydra.sweep.dir) if multirun else None
+    folder = sweep / str(cfg.hydra.sweep.subdir) if sweep else Path(cfg.hydra.run.dir)
+    return Job(folder, swept, sweep, config, tuple(_arms(known, config, cfg, overrides)))
+
+
+def _arms(
+    known: Composer, config: Mapping[str, Any], cfg: DictConfig, overrides: Sequence[str]
+) -> Iterator[ArmConfig]:
+    choices = dict(cfg.hydra.runtime.choices)
+    arms = {label: items for label, items in (config["arms"] or {}).items() if items is not None}
+    if not arms:
+        yield ArmConfig(str(choices["strategy"]), config, choices)
+        return
+    unused = set(overrides)
+    composed = []
+    for label, items in arms.items():
+        if not isinstance(items, list):
+            raise ConfigError(
+                f"arms.{label} is {items!r}; it must be a list of overrides.",
+                hint=f"Write 'arms.{label}=[\"strategy=greedy\"]'.",
+            )
+        fitting = _fitting(known, label, [str(item) for item in items], overrides)
+        unused -= set(fitting)
+        composed.append((str(label), [*map(str, items), *fitting]))
+    for label, items in composed:
+        cfg = known.compose([*items, *unused])  # what fits no arm is refused by the first
+        yield ArmConfig(label, _resolved(cfg), dict(cfg.hydra.runtime.choices))
+
+
+def _fitting(known: Composer, label: str, items: list[str], overrides: Sequence[str]) -> list[str]:
+    """The command line's overrides that an arm can take: `strategy.n` means nothing to greedy.
+
+    Raises:
+        ConfigError: The command line chooses what the arm chooses itself.
+    """
+    mine = {o.get_key_element() for o in known.parse(items)}
+    cfg = known.compose(items)
+    fitting = []
+    for override in known.parse(overrides):
+        key, text = override.get_key_element(), str(override.input_line)
+        if known.is_group(key) and key in mine:
+            raise ConfigError(
+                f"Arm {label!r} of this experiment chooses its {key} itself, so {text} says"
+                " nothing.",
+                hint="Leave it out, or add arms=null to run a single configuration.",
+            )
+        if key.split(".")[0] not in mine or _has(cfg, key):
+            fitting.append(text)
+    return fitting
+
+
+def _resolved(cfg: DictConfig) -> dict[str, Any]:
+    """Everything but Hydra's own as plain values."""
+    own = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+    try:
+        found = OmegaConf.to_container(own, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise explain(error, [], []) from error
+    assert isinstance(found, dict)
+    return {str(k): v for k, v in found.items()}
+
+
+def _has(cfg: DictConfig, key: str) -> bool:
+    node: Any = cfg
+    for part in key.lstrip("+~").split("."):
+        if not isinstance(node, DictConfig) or part not in node:
+            return False
+        node = node._get_node(part)
+    return True

@@ -1,0 +1,102 @@
+"""From resolved configurations to arms that can be evaluated; equal parts are made once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tts.cli.build import build, integer
+from tts.cli.jobs import NOT_AN_OUTCOME, ArmConfig, Job
+from tts.evaluation import Arm, Names, check
+from tts.protocols import Backend
+from tts.solve import Setup
+from tts.tasks import Task
+from tts.types import Sampling
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """One arm of one job, ready to be evaluated."""
+
+    job: Job
+    arm: Arm
+    task: Task
+    concurrency: int
+
+
+class Workshop:
+    """Makes objects of configurations; equal tasks and backends are made once and shared."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[str, Task] = {}
+        self._backends: dict[str, Backend] = {}
+
+    def work(self, job: Job, arm: ArmConfig) -> Work:
+        """Make all objects of an arm, and check that they fit each other.
+
+        Raises:
+            ConfigError: Something cannot be used; nothing was spent.
+        """
+        config = arm.config
+        key = json.dumps(config["task"], sort_keys=True)
+        task = self._tasks.get(key) or build("task", config["task"])
+        self._tasks[key] = task
+        parts = {name: build(name, config[name]) for name in _PARTS}
+        seed, concurrency = integer(config, "seed"), integer(config, "concurrency", 1)
+        sampling = _sampling(config["model"])
+        # The backend last: it may have to look for a model and read its tokenizer.
+        setup = Setup(
+            **parts,
+            backend=self._backend(config["backend"]),
+            answers=task.answers,
+            sampling=sampling,
+            max_tokens=task.max_tokens,
+            seed=seed,
+        )
+        check(task, setup)
+        names = _names(job, arm, setup, task)
+        outcome = {k: v for k, v in config.items() if k not in NOT_AN_OUTCOME}
+        outcome["weights"] = _weights(setup.backend)
+        return Work(job, Arm(arm.label, setup, names, outcome), task, concurrency)
+
+    def _backend(self, node: Mapping[str, Any]) -> Backend:
+        key = json.dumps(node, sort_keys=True)
+        if key not in self._backends:
+            self._backends[key] = build("backend", node)
+        return self._backends[key]
+
+
+_PARTS = ("strategy", "verifier", "budget", "controller")
+
+
+def _weights(backend: Backend) -> object:
+    """The hash of a model's weights, where the backend knows it: a path alone proves nothing."""
+    ask = getattr(backend, "provenance", None)
+    return ask().get("weights") if ask else None
+
+
+def _sampling(model: Mapping[str, Any]) -> Sampling:
+    node = {"_target_": "tts.types.Sampling", **model["sampling"]}
+    sampling: Sampling = build("model.sampling", node)
+    return sampling
+
+
+def _names(job: Job, arm: ArmConfig, setup: Setup, task: Task) -> Names:
+    # A sweep over amounts makes a curve; anything else makes curves of their own.
+    others = [o for o in job.swept if not o.startswith(("budget.", "strategy", "controller."))]
+    return Names(
+        strategy_name=arm.choices["strategy"],
+        task=task.name,
+        model=setup.backend.model.name,
+        backend=arm.choices["backend"],
+        verifier=arm.choices["verifier"] if setup.verifier else None,
+        controller=arm.choices["controller"],
+        n=getattr(setup.strategy, "n", None),
+        budget=setup.budget.model_dump(exclude_none=True, exclude_defaults=True)
+        if setup.budget
+        else {},
+        seed=setup.seed,
+        series=" ".join([arm.label, *others]),
+    )
