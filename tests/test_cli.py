@@ -275,7 +275,9 @@ def test_a_dead_engine_is_a_fault_in_one_sentence(monkeypatch, capsys):
     from tts.errors import EngineDead
 
     def dead(text):
-        raise EngineDead("The engine has died.", hint="Start again.")
+        error = EngineDead("The engine has died.", hint="Start again.")
+        error.retryable = False
+        raise error
 
     monkeypatch.setattr(simulation, "work_out", dead)
     assert tts(*SMALL, "hydra.run.dir=out") == 1

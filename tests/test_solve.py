@@ -123,7 +123,8 @@ async def test_sixteen_samples_on_a_pot_of_500_are_whole_answers(problem):
     assert backend.generated == result.usage.completion_tokens <= 500
 
 
-async def test_the_landing_reserve_closes_one_answer(problem):
+@pytest.mark.parametrize("strategy", [tts.SelfConsistency(n=4), tts.Greedy()])
+async def test_the_landing_reserve_closes_one_answer(problem, strategy):
     def thinker(p, node, seed):
         if node.text.endswith("\\boxed{"):
             return Step("42}", 2)
@@ -132,10 +133,10 @@ async def test_the_landing_reserve_closes_one_answer(problem):
     backend = SimulatedBackend(thinker)
     result = await tts.solve(
         problem,
-        strategy=tts.SelfConsistency(n=4),
+        strategy=strategy,
         backend=backend,
         budget=tts.Budget(completion_tokens=300, landing_tokens=16),
-        max_tokens=250,
+        max_tokens=290,
     )
     assert result.answer == "42"
     assert result.status == "exhausted"

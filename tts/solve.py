@@ -23,6 +23,7 @@ from tts.errors import BudgetExhausted, CapabilityMissing, ConfigError
 from tts.protocols import AnswerFormat, Backend, Controller, Strategy, Verifier
 from tts.tasks.answers import MathAnswers
 from tts.types import (
+    Candidate,
     Capability,
     Done,
     Event,
@@ -258,7 +259,7 @@ async def _solve(problem: Problem, setup: Setup, pot: Pot, desk: Desk) -> Result
     clocks = [c.trajectory.clock for c in candidates] or [leaf.clock for leaf in account.leaves]
     final = replace(
         result,
-        best=None if error else result.best or account.best,
+        best=None if error else _better(result.best, account.best),
         usage=replace(
             account.usage,
             seconds=time.monotonic() - started,
@@ -293,3 +294,8 @@ async def _attempt(problem: Problem, setup: Setup, env: Environment) -> Result:
 
 def _found(account: Account) -> bool:
     return account.best is not None and account.best.answer is not None
+
+
+def _better(chosen: Candidate | None, published: Candidate | None) -> Candidate | None:
+    """The strategy's choice, unless only what was published has an answer."""
+    return chosen if chosen and (chosen.answer or not published) else published

@@ -85,6 +85,7 @@ SIZES: dict[str, Size] = {
             report_every=4,
             sample_every=12,
             sample_problems=1,
+            threads=1,
         ),
     ),
     "mini": Size(Shape(layers=3, width=128, heads=4, feed_forward=352)),

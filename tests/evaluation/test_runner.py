@@ -134,9 +134,21 @@ async def test_all_failed_has_no_accuracy(task, tmp_path):
     assert (row.n_failed, row.accuracy, row.accuracy_low, row.coverage) == (12, None, None, None)
 
 
+async def test_an_engine_that_starts_again_costs_what_was_in_flight(task, tmp_path):
+    def simulate(problem, node, seed):
+        if problem.id == "t3":
+            raise EngineDead("The engine has died.")
+        return Step("\\boxed{1}", 5)
+
+    row, _ = await run(task, arm(backend=SimulatedBackend(simulate)), tmp_path)
+    assert (row.n_problems, row.n_failed) == (12, 1)
+
+
 async def test_a_dead_engine_ends_the_run(task, tmp_path):
     def simulate(problem, node, seed):
-        raise EngineDead("The engine has died.")
+        error = EngineDead("The engine has died.")
+        error.retryable = False
+        raise error
 
     with pytest.raises(EngineDead):
         await run(task, arm(backend=SimulatedBackend(simulate)), tmp_path)

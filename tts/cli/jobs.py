@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, read_write
 from omegaconf.errors import OmegaConfBaseException
 
@@ -113,20 +114,25 @@ def _fitting(known: Composer, label: str, items: list[str], overrides: Sequence[
     Raises:
         ConfigError: The command line chooses what the arm chooses itself.
     """
-    mine = {o.get_key_element() for o in known.parse(items)}
-    cfg = known.compose(items)
-    fitting = []
-    for override in known.parse(overrides):
-        key, text = override.get_key_element(), str(override.input_line)
+    mine = {_key(o) for o in known.parse(items)}
+    parsed = known.parse(overrides)
+    for override in parsed:
+        key = _key(override)
         if known.is_group(key) and key in mine:
             raise ConfigError(
-                f"Arm {label!r} of this experiment chooses its {key} itself, so {text} says"
-                " nothing.",
+                f"Arm {label!r} of this experiment chooses its {key} itself, so"
+                f" {override.input_line} says nothing.",
                 hint="Leave it out, or add arms=null to run a single configuration.",
             )
-        if key.split(".")[0] not in mine or _has(cfg, key):
-            fitting.append(text)
-    return fitting
+    doubtful = {key for key in map(_key, parsed) if key.split(".")[0] in mine}
+    if doubtful:
+        cfg = known.compose(items)
+        doubtful = {key for key in doubtful if not _has(cfg, key)}
+    return [str(o.input_line) for o in parsed if _key(o) not in doubtful]
+
+
+def _key(override: Override) -> str:
+    return str(override.get_key_element())
 
 
 def _resolved(cfg: DictConfig) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
+from typing import Protocol, TypeGuard
 
 from tts.errors import ConfigError, ContextTooLong, EngineDead, EngineStartFailed, GradingError
 from tts.evaluation.records import Record
@@ -127,7 +127,7 @@ async def evaluate(
 
     Raises:
         ConfigError: The task or an argument cannot be used; nothing was spent.
-        EngineDead: The engine has died; what had ended before is in the store.
+        EngineDead: The engine has died for good; what had ended before is in the store.
         OSError: A record could not be written.
     """
     check(task, arm.setup)
@@ -144,6 +144,11 @@ async def evaluate(
     if watcher:
         watcher.end(row)
     return row
+
+
+def _hopeless(error: Exception | None) -> TypeGuard[Exception]:
+    """Whether no further problem can be solved either. An engine that died once starts again."""
+    return isinstance(error, EngineStartFailed | EngineDead) and not error.retryable
 
 
 class _Sitting:
@@ -166,7 +171,7 @@ class _Sitting:
         try:
             async with aclosing(self._solve(problems, concurrency)) as results:
                 async for result in results:
-                    if isinstance(result.error, EngineDead | EngineStartFailed):
+                    if _hopeless(result.error):
                         raise result.error
                     self._spawn(self._keep(result))
             await asyncio.gather(*self._grading)
