@@ -28,5 +28,5 @@ format: setup ## Format the code
 lock: ## Resolve the CPU requirements anew
 	scripts/lock.sh
 
-clean: ## Remove what was built or written, except the environment
-	rm -rf outputs multirun build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean: ## Remove what was built or written, except results and the environment
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

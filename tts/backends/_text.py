@@ -77,6 +77,12 @@ class Text:
             ids.extend(self._segment(segment))
         return ids
 
+    @property
+    def chat_template(self) -> str | None:
+        """The model's chat template, if it has one."""
+        template: str | None = self._tokenizer.chat_template
+        return template
+
     def _segment(self, segment: Segment) -> Sequence[int]:
         if segment.tokens is not None and segment.tokenizer == self.identity:
             return segment.tokens
@@ -97,7 +103,7 @@ class Text:
     def _encode_prompt(self, problem: Problem) -> tuple[int, ...]:
         if problem.prompt:
             return tuple(self._tokenizer.encode(problem.prompt))
-        if not self._tokenizer.chat_template:
+        if not self.chat_template:
             raise ConfigError(
                 f"The model {self.name} has no chat template, and problem {problem.id!r} is a"
                 " conversation.",

@@ -16,6 +16,7 @@ Run on vLLM 0.32 (CPU build); see `tts.engine.engine` for what of its interface 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -35,6 +36,7 @@ from tts.engine import (
     read_shape,
     resolve,
     resolve_model,
+    weights_hash,
 )
 from tts.errors import ConfigError, ContextTooLong, EngineDead
 from tts.types import (
@@ -116,6 +118,17 @@ class VLLMBackend:
     def stats(self) -> EngineStats:
         """The engine's own counts."""
         return self.engine.stats
+
+    def provenance(self) -> dict[str, Any]:
+        """What decides its outputs: hashes of weights and chat template, and all settings."""
+        template = (self.text.chat_template or "").encode()
+        return {
+            "model": self._model.name,
+            "weights": weights_hash(self.engine.config.path),
+            "tokenizer": self._model.tokenizer,
+            "chat_template": hashlib.sha256(template).hexdigest()[:16],
+            "engine": {k: v for k, v in self.engine.config.arguments.items() if k != "model"},
+        }
 
     def prompt_tokens(self, problem: Problem, trajectory: Trajectory) -> int:
         """Tokens of the prompt together with the partial answer, exactly."""

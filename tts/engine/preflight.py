@@ -25,6 +25,8 @@ _GPU_ONLY = (
     "awq_marlin", "bitsandbytes", "exl3", "experts_int8", "gptq_marlin", "humming", "marlin",
     "modelopt", "moe_wna16", "mxfp4", "mxfp8", "nvfp4", "petit", "quark",
 )  # fmt: skip
+# Formats that a checkpoint is written in, unlike schemes that are applied while loading.
+_WRITTEN = ("awq", "auto_awq", "gptq", "auto_gptq", "compressed-tensors")
 _SIZES_ON_CPU = (32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512)
 
 
@@ -143,6 +145,12 @@ def _check_quantization(
     name = scheme(config, shape)
     if not name:
         return
+    if config.quantization in _WRITTEN and not shape.quantization:
+        raise ConfigError(
+            f"quantization is '{config.quantization}', and the checkpoint of {config.model} was not"
+            " written in that format.",
+            hint="Leave model.engine.quantization unset, or take a checkpoint quantised that way.",
+        )
     if hardware.is_cuda:
         lack = "a GPU of compute capability 8.0 or more"
         fine = not name.startswith(("fp8", "fp4")) or hardware.cuda_capability >= (8, 0)
