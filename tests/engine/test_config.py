@@ -37,7 +37,7 @@ def test_presets_of_a_processor_without_bfloat16():
         "enable_prefix_caching": True,
         "max_num_seqs": 128,
         "max_num_batched_tokens": 4096,
-        "kv_cache_memory_bytes": 4 << 30,
+        "kv_cache_memory_bytes": 2 << 30,
         "disable_log_stats": True,
     }
     assert expected.items() <= resolved.arguments.items()

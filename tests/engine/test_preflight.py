@@ -107,6 +107,12 @@ def test_a_quantised_checkpoint_needs_its_kernels(quantization, operators, hardw
         ),
         (
             AVX2,
+            {"quantization": "awq"},
+            ConfigError,
+            "the checkpoint of mini-reasoner was not written in that format.",
+        ),
+        (
+            AVX2,
             {"kv_cache_dtype": "fp8"},
             Unsupported,
             "A KV cache of type 'fp8' needs a GPU, or for 8 bits a processor with AVX-512 or AMX;",
@@ -155,7 +161,7 @@ def test_refusals(hardware, given, kind, sentence):
             {"layers": 400, "key_value_heads": 64, "weight_bytes": 1 << 20},
             replace(AVX2, memory_gib=8.0),
             ConfigError,
-            "One sequence of max_model_len 2048 takes 25.0 GiB of KV cache, and kv_cache_gib is",
+            "One sequence of max_model_len 2048 takes 25.0 GiB of KV cache, and kv_cache_gib is 2",
         ),
     ],
 )

@@ -29,7 +29,7 @@ from tts.engine.shape import Shape, item_bytes
 from tts.errors import ConfigError
 
 _CPU_CONTEXT = 4096  # a longer one must be asked for: prompts are prefilled whole on a processor
-_CPU_CACHE_GIB = 4.0  # most cache that is taken unasked
+_CPU_CACHE_GIB = 2.0  # most cache that is taken unasked
 _FALLBACK_BATCH = 2048  # tokens in a step; the engine's own default
 
 
@@ -78,7 +78,7 @@ class EngineConfig(BaseModel):
         None,
         gt=0,
         description="Memory for the KV cache in GiB. Unset: on a processor what `max_num_seqs`"
-        " full sequences need, up to 4; elsewhere what `gpu_memory_utilization` leaves.",
+        " full sequences need, up to 2; elsewhere what `gpu_memory_utilization` leaves.",
     )
     tensor_parallel_size: int = Field(1, ge=1, description="Devices that share each layer.")
     gpu_memory_utilization: float | None = Field(

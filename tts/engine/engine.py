@@ -75,8 +75,9 @@ class Engine:
         self._check_loop()
         assert self._starting is not None
         async with self._starting:
+            self._check_loop()  # it may have been closed meanwhile
             if self._llm is not None and self._llm.errored:
-                self._bury()
+                await self._bury()
             if self._llm is None:
                 self._llm = await launch(self.config, self.stats, self._report)
                 atexit.register(self._kill)
@@ -94,7 +95,7 @@ class Engine:
                 hint="Keep one loop for all calls (one asyncio.run), or make a new backend.",
             )
 
-    def _bury(self) -> None:
+    async def _bury(self) -> None:
         """Clear away a dead engine, and decide whether there is to be another."""
         if self.stats.restarts:
             error = EngineDead(
@@ -104,7 +105,7 @@ class Engine:
             )
             error.retryable = False
             raise error
-        self._kill()
+        await asyncio.to_thread(self._kill)
         self.stats.restarts += 1
         self.stats.running = self.stats.waiting = 0
         _LOG.warning("the engine has died; it is started again, once")

@@ -22,7 +22,7 @@ from typing import Any
 from tts.engine.config import ResolvedConfig
 from tts.engine.guard import OWNER
 from tts.engine.logs import engine_log
-from tts.engine.stats import EngineStats, StatLogger
+from tts.engine.stats import EngineStats, logger_factory
 from tts.errors import EngineStartFailed
 
 _LOG = logging.getLogger("tts.engine")
@@ -88,8 +88,7 @@ def _build(config: ResolvedConfig, stats: EngineStats, off: threading.Event) -> 
         if off.is_set():
             raise _CalledOff
         arguments = AsyncEngineArgs(**config.arguments)
-        loggers: list[Any] = [lambda *_: StatLogger(stats)]
-        return AsyncLLM.from_engine_args(arguments, stat_loggers=loggers)
+        return AsyncLLM.from_engine_args(arguments, stat_loggers=[logger_factory(stats)])
 
 
 @contextlib.contextmanager
