@@ -7,7 +7,14 @@ from dataclasses import dataclass, field, replace
 from types import TracebackType
 
 from tts.budget.pot import Lease, Pot
-from tts.errors import BackendError, BudgetExhausted, ConfigError, ContextTooLong
+from tts.errors import (
+    BackendError,
+    BudgetExhausted,
+    ConfigError,
+    ContextTooLong,
+    EngineDead,
+    EngineStartFailed,
+)
 from tts.protocols import Backend, Stream
 from tts.types import (
     Candidate,
@@ -141,8 +148,8 @@ class _MeteredStream:
                 request = replace(request, max_tokens=self._lease.tokens)
             self._block = meter.inner.open(request)
             self._stream = await self._block.__aenter__()
-        except ConfigError:
-            self._lease.settle(Usage())
+        except (ConfigError, EngineDead, EngineStartFailed):
+            self._lease.settle(Usage())  # refused before anything was sent
             raise
         except BaseException:
             self._settle(None)

@@ -148,7 +148,7 @@ def _length(segment: Segment) -> int:
 class _SimulatedStream:
     """One simulated decode: step after step until the answer, a stop or the cap ends it."""
 
-    __slots__ = ("_backend", "_finish", "_logprobs", "_prompt", "_request", "_text")
+    __slots__ = ("_backend", "_finish", "_logprobs", "_node", "_prompt", "_request", "_text")
 
     def __init__(self, backend: SimulatedBackend, request: Request) -> None:
         self._backend = backend
@@ -157,6 +157,7 @@ class _SimulatedStream:
         self._text = ""
         self._logprobs: list[float] = []
         self._finish: FinishReason | None = None
+        self._node: Trajectory | None = None  # once it has ended
 
     @property
     def usage(self) -> Usage:
@@ -164,13 +165,18 @@ class _SimulatedStream:
 
     @property
     def trajectory(self) -> Trajectory:
+        if self._node is not None:
+            return self._node
         start = self._request.trajectory
-        return start.extend(
+        node = start.extend(
             Segment(self._text, logprobs=tuple(self._logprobs)),
             child=self._request.child,
             clock=start.clock + len(self._logprobs),
             finish=self._finish,
         )
+        if self._finish:
+            self._node = node
+        return node
 
     async def __aenter__(self) -> _SimulatedStream:
         backend, request = self._backend, self._request

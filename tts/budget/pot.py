@@ -103,14 +103,18 @@ class Lease:
     """The right to spend up to `bound`. Settle it exactly once.
 
     Attributes:
-        bound: Upper bound of the cost.
         tokens: Completion tokens it covers.
     """
 
-    bound: Usage
     tokens: int
+    _cost: Callable[[int], Usage]
     _pot: Pot
     _open: bool = True
+
+    @property
+    def bound(self) -> Usage:
+        """Upper bound of the cost."""
+        return self._cost(self.tokens)
 
     def settle(self, usage: Usage | None) -> None:
         """Pay what was used and give back the rest; None pays all, where the truth is unknown.
@@ -126,7 +130,8 @@ class Lease:
     def pot(self) -> Pot:
         """A pot with just what this lease covers; settle the lease with what it has spent."""
         limits = {limit for pot in self._pot._chain() for limit in pot._limits}
-        amounts = {limit: cost_of(self.bound, limit) for limit in limits}
+        bound = self.bound
+        amounts = {limit: cost_of(bound, limit) for limit in limits}
         return Pot(Budget.model_validate({k: v for k, v in amounts.items() if v > 0}))
 
 
@@ -273,6 +278,10 @@ class Pot:
     def _place(self, waiter: _Waiter, *, renewal: bool) -> Lease | None:
         """Grant a lease, refuse it (raise), or put the waiter in line and return None."""
         chain, want = waiter.pot._chain(), waiter.want
+        if not any(pot._limits or pot.budget.seconds or pot._queue for pot in chain):
+            for pot in chain:  # nothing is limited: nothing to work out
+                pot._leases += 1
+            return Lease(want, waiter.cost, waiter.pot)
         bound = waiter.cost(want)
         for pot in chain:
             limit = pot._lacking(bound, waiter.landing)
@@ -293,7 +302,7 @@ class Pot:
             pot._leases += 1
             for limit in pot._limits:
                 pot._held[limit] += cost_of(bound, limit)
-        return Lease(bound, want, waiter.pot)
+        return Lease(want, waiter.cost, waiter.pot)
 
     def _most(self, waiter: _Waiter, want: int) -> int | None:
         """Most completion tokens from `least` to `want` that this pot can pay, by bisection."""
@@ -310,11 +319,12 @@ class Pot:
 
     def _settle(self, lease: Lease, usage: Usage) -> None:
         chain = self._chain()
+        bound = lease.bound if any(pot._limits for pot in chain) else usage
         for pot in chain:
             pot._leases -= 1
             pot.spent = pot.spent + usage
             for limit in pot._limits:
-                pot._held[limit] -= cost_of(lease.bound, limit)
+                pot._held[limit] -= cost_of(bound, limit)
                 if not pot._leases:
                     pot._held[limit] = 0.0  # no drift from adding and subtracting floats
         for pot in chain:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,10 +39,10 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     figure = Figure(figsize=(10, 4.6 + 0.25 * lines), layout="constrained", dpi=150)
     panels = figure.subplots(1, 2, sharey=True)
     for axes, field in zip(panels, _PANELS, strict=True):
+        members = {n: [r for r in shown if (r.series or r.strategy) == n] for n in series}
+        offsets = _offsets(members, field)
         for number, name in enumerate(series):
-            members = [row for row in shown if (row.series or row.strategy) == name]
-            offset = (number - (len(series) - 1) / 2) * _SPREAD
-            _draw_series(axes, members, field, name, number, offset)
+            _draw_series(axes, members[name], field, name, number, offsets[name])
         _dress(axes, shown, field)
     panels[0].set_ylabel("accuracy (%), 95% interval over problems")
     _set_height(panels[0], shown)
@@ -50,6 +51,18 @@ def draw(rows: Sequence[Row], path: Path) -> None:
         handles, names = panels[0].get_legend_handles_labels()
         figure.legend(handles, names, loc="outside lower center", ncols=min(3, len(series)))
     _save(figure, path)
+
+
+def _offsets(members: Mapping[str, Sequence[Row]], field: str) -> dict[str, float]:
+    """Points by which each series moves aside: none, but for those that cost just the same."""
+    alike: defaultdict[tuple[str, ...], list[str]] = defaultdict(list)
+    for name, rows in members.items():
+        alike[tuple(sorted(f"{row.per_problem(field):.3g}" for row in rows))].append(name)
+    return {
+        name: (place - (len(names) - 1) / 2) * _SPREAD
+        for names in alike.values()
+        for place, name in enumerate(names)
+    }
 
 
 def _draw_series(

@@ -91,7 +91,7 @@ async def sample_and_select(
                 pool[number] = candidate
                 if len(pool) >= due:
                     # Ever rarer as the pool grows, so that all choices together cost O(n).
-                    due = len(pool) + 1 + len(pool) // 8
+                    due = len(pool) + 1 + len(pool) // 2
                     best = await env.choose(selector, _ordered(pool))
                     if best is not None:
                         env.publish(best)
@@ -100,7 +100,7 @@ async def sample_and_select(
             break  # the budget is spent
         clock = max(c.trajectory.clock for c in pool.values())
     candidates = _ordered(pool)
-    if due != len(pool) + 1 + len(pool) // 8:  # something has arrived since the last choice
+    if due != len(pool) + 1 + len(pool) // 2:  # something has arrived since the last choice
         best = await env.choose(selector, candidates)
     return Result(problem.id, best, candidates)
 
