@@ -77,7 +77,6 @@ class Environment:
 
     def request(self, trajectory: Trajectory, child: int) -> Request:
         """The `child`-th continuation of a trajectory under this run's settings."""
-        seeded = Capability.SEEDS in self.policy.capabilities
         needs_logprobs = self.verifier and Capability.LOGPROBS in self.verifier.requires
         return Request(
             self.problem,
@@ -87,9 +86,7 @@ class Environment:
             self.max_tokens,
             (),
             0 if needs_logprobs else None,
-            derive(self.seed, self.problem.id, self.repeat, trajectory.key, child)
-            if seeded
-            else None,
+            derive(self.seed, self.problem.id, self.repeat, trajectory.key, child),
         )
 
     async def candidate(self, trajectory: Trajectory) -> Candidate:

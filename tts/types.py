@@ -265,7 +265,8 @@ class Request:
         max_tokens: Hard cap on the tokens to generate, at least 1.
         stop: Strings that end the decode; kept in the text.
         logprobs: None for none, 0 for the drawn tokens, k for the k likeliest as well.
-        seed: For a reproducible draw, or None.
+        seed: Identity of the draw, from which a backend with the capability `seeds` draws, and
+            under which a replay cache keeps it; None for a draw that nothing can repeat.
         watch: Whether somebody reads chunk by chunk; if not, one final chunk is enough.
     """
 
@@ -300,6 +301,8 @@ class Usage:
         prompt_tokens: Prompt tokens of the policy, cached ones included.
         cached_tokens: The part of them that the engine took from its prefix cache.
         completion_tokens: Tokens that the policy generated.
+        replayed_tokens: The part of them that came from a replay cache: charged like all others,
+            so that a cached run draws the same curves, but paid for earlier.
         verifier_tokens: Prompt and completion tokens of models that verify.
         verifier_calls: Trajectories that a verifier judged.
         calls: Requests to the policy.
@@ -312,6 +315,7 @@ class Usage:
     prompt_tokens: int = 0
     cached_tokens: int = 0
     completion_tokens: int = 0
+    replayed_tokens: int = 0
     verifier_tokens: int = 0
     verifier_calls: int = 0
     calls: int = 0
@@ -330,6 +334,7 @@ class Usage:
             self.prompt_tokens + other.prompt_tokens,
             self.cached_tokens + other.cached_tokens,
             self.completion_tokens + other.completion_tokens,
+            self.replayed_tokens + other.replayed_tokens,
             self.verifier_tokens + other.verifier_tokens,
             self.verifier_calls + other.verifier_calls,
             self.calls + other.calls,

@@ -1,4 +1,6 @@
-"""The command line: `tts run`, with Hydra's overrides. The only room that knows Hydra.
+"""The command line: `tts run` and its siblings. The only room that knows Hydra.
+
+A command is a module with `main(arguments) -> exit code`, imported when it is asked for.
 
 Exit codes: 0 all well; 1 a fault ended the run; 2 bad input, and nothing was spent; 3 the run
 ended, but some problems failed; 130 interrupted (143 by SIGTERM). Results that were written stay.
@@ -9,11 +11,13 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
+from importlib import import_module
 
-from tts.cli.arguments import USAGE, Arguments, groups, read
+from tts.cli.arguments import COMMANDS, USAGE
 from tts.errors import ConfigError, TTSError
 
-FAULT, BAD_INPUT, SOME_FAILED, INTERRUPTED, TERMINATED = 1, 2, 3, 130, 143
+FAULT, BAD_INPUT, INTERRUPTED, TERMINATED = 1, 2, 130, 143
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -47,27 +51,17 @@ def _dispatch(arguments: list[str]) -> int:
 
         print(f"tts {__version__}")
         return 0
-    if arguments[0] != "run":
+    name, *rest = arguments
+    if name not in COMMANDS:
+        close = get_close_matches(name, COMMANDS, n=1)
         raise ConfigError(
-            f"There is no command {arguments[0]!r}.", hint="There is `tts run`; see `tts --help`."
+            f"There is no command {name!r}.",
+            hint=f"Did you mean `tts {close[0]}`?" if close else "See `tts --help`.",
         )
-    command = read(arguments[1:])
-    if command.help:
-        print(f"{USAGE.strip()}\n\n{groups()}")
-        return 0
-    return _run(command)
-
-
-def _run(command: Arguments) -> int:
-    # Late, so that help and slips of the pen are answered at once.
-    from tts.cli.jobs import compose_jobs
-    from tts.cli.run import execute
-
-    jobs = compose_jobs(command)
-    if command.print_config:
-        print("---\n".join(job.yaml() for job in jobs), end="")
-        return 0
-    return SOME_FAILED if execute(jobs) else 0
+    try:
+        return int(import_module(f"tts.cli.{COMMANDS[name]}").main(rest))
+    except SystemExit as end:  # argparse has shown its help
+        return int(end.code or 0)
 
 
 def _complain(error: Exception, code: int) -> int:

@@ -8,10 +8,30 @@ from pathlib import Path
 
 from tts.errors import ConfigError
 
+COMMANDS = {
+    "run": "run",
+    "estimate": "estimate",
+    "rescore": "rescore",
+    "power": "power",
+    "doctor": "doctor",
+}
+"""The commands, and their modules in this room."""
+
 USAGE = """
+Usage: tts COMMAND ...
+
+  run       solve the problems of a task, and report accuracy against compute
+  estimate  say what a run would cost in tokens, time and dollars, without a single request
+  rescore   apply other votes, verifiers and graders to samples that are already there
+  power     say how many problems a comparison needs
+  doctor    say what this machine can run, and what is missing
+
+`tts COMMAND --help` tells more; `tts --version` names the version.
+"""
+
+RUN_USAGE = """
 Usage: tts run [OVERRIDE ...] [-m] [--cfg job] [--config-dir DIR]
        tts run --help      the groups of configurations and what is in them
-       tts --version
 
 Solve the problems of a task with one strategy or several, and report accuracy against compute.
 
@@ -45,7 +65,7 @@ class Arguments:
 
 
 def read(arguments: Sequence[str]) -> Arguments:
-    """Read what follows `tts run`; options and overrides may come in any order.
+    """Read what follows `tts run` or `tts estimate`; options and overrides may come in any order.
 
     Raises:
         ConfigError: An option is unknown, or lacks its value.

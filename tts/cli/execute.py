@@ -1,0 +1,220 @@
+"""Run jobs: check everything, start each engine once, evaluate arm after arm, report."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from rich.console import Console
+
+from tts.cli.jobs import Job
+from tts.cli.workshop import Work, Workshop
+from tts.errors import ConfigError
+from tts.evaluation import store as files
+from tts.evaluation.progress import Display
+from tts.evaluation.provenance import command_line, provenance
+from tts.evaluation.records import Record
+from tts.evaluation.report import markdown, show
+from tts.evaluation.runner import evaluate
+from tts.evaluation.store import Store, write_atomically
+from tts.evaluation.summary import Row, dump
+
+
+def execute(jobs: Sequence[Job]) -> bool:
+    """Run jobs one after the other.
+
+    Returns:
+        Whether any problem failed.
+
+    Raises:
+        ConfigError: Something cannot be used; nothing was spent.
+        TTSError: A fault ended the run.
+        KeyboardInterrupt: The user did; the folder tells how to go on.
+    """
+    workshop = Workshop()
+    works = [workshop.work(job, arm) for job in jobs for arm in job.arms]
+    with ExitStack() as stack:
+        display = stack.enter_context(Display(Console(stderr=True, highlight=False)))
+        _listen(display)
+        run = _Run(jobs, works, display)
+        run.open(stack)
+        try:
+            asyncio.run(run.all())
+        except BaseException:
+            run.say_how_to_resume()
+            raise
+        return run.report()
+
+
+class _Lines(logging.Handler):
+    """Shows what parts of the package log, without disturbing a moving line."""
+
+    def __init__(self, display: Display) -> None:
+        super().__init__(logging.INFO)
+        self._display = display
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show one message."""
+        self._display.say(record.getMessage())
+
+
+def _listen(display: Display) -> None:
+    logger = logging.getLogger("tts")
+    logger.handlers = [_Lines(display)]
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
+class _Run:
+    """All jobs of a command, from open folders to reports."""
+
+    def __init__(self, jobs: Sequence[Job], works: Sequence[Work], display: Display) -> None:
+        self._jobs, self._works, self._display = jobs, works, display
+        self._stores: dict[int, Store] = {}
+        self._rows: dict[int, Row] = {}
+        # One engine after the other: two may not fit the memory, and each is started once.
+        self._queues: dict[int, list[Work]] = {}
+        for work in works:
+            self._queues.setdefault(id(work.arm.setup.backend), []).append(work)
+
+    def open(self, stack: ExitStack) -> None:
+        """Open the folders: lock, repair, move aside what is in the way, write where we are from.
+
+        Raises:
+            ConfigError: Another run is writing to one of them, or a sweep's is taken.
+        """
+        sweep = self._jobs[0].sweep
+        if sweep and (sweep / files.RESULTS).exists():
+            raise ConfigError(
+                f"{_nice(sweep)} holds a single run, and a sweep would write over its summary.",
+                hint="Choose another folder with hydra.sweep.dir=...",
+            )
+        for job in self._jobs:
+            works = self._of(job)
+            expected = {work.arm.label: work.arm.expected(work.task) for work in works}
+            store = stack.enter_context(Store(job.folder, expected))
+            self._stores[id(job)] = store
+            self._tell(store)
+            backends = list({id(w.arm.setup.backend): w.arm.setup.backend for w in works}.values())
+            about = provenance(job.config, backends, command_line())
+            about["arms"] = {w.arm.label: expected[w.arm.label].configuration for w in works}
+            text = json.dumps(about, indent=2, default=str) + "\n"
+            write_atomically(job.folder / files.CONFIG, job.yaml())
+            write_atomically(job.folder / files.PROVENANCE, text)
+
+    async def all(self) -> None:
+        """Evaluate everything, engine by engine."""
+        task = asyncio.current_task()
+        assert task is not None
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        for queue in self._queues.values():
+            backend = queue[0].arm.setup.backend
+            try:
+                for work in queue:
+                    await self._one(work)
+            finally:
+                await backend.aclose()
+
+    async def _one(self, work: Work) -> None:
+        store = self._stores[id(work.job)]
+        self._rows[id(work)] = await evaluate(
+            work.task, work.arm, store=store, concurrency=work.concurrency, watcher=self._display
+        )
+
+    def report(self) -> bool:
+        """Write and show the tables and pictures of all jobs, and of the sweep if it is one.
+
+        Only now, when all is done: a job with a summary counts as finished, and would start again
+        if the rest of its sweep were resumed.
+
+        Returns:
+            Whether any problem failed.
+        """
+        console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+        everything: list[tuple[Row, Work]] = []
+        for job in self._jobs:
+            works = self._of(job)
+            rows = self._compared([(self._rows[id(work)], work) for work in works])
+            _write(job.folder, rows)
+            everything += [(_labelled(self._rows[id(work)], job), work) for work in works]
+        sweep = self._jobs[0].sweep
+        folder = sweep or self._jobs[0].folder
+        rows = self._compared(everything)
+        if sweep:
+            _write(sweep, rows)
+        show(rows, console)
+        console.print(f"Results: {_nice(folder)}", style="bold")
+        return any(row.n_failed for row in rows)
+
+    def say_how_to_resume(self) -> None:
+        """Tell what is safe, and how to go on."""
+        done = sum(len(self._stores[id(work.job)].done(work.arm.label)) for work in self._works)
+        total = sum(len(work.task) for work in self._works)
+        if not done:
+            self._display.say("Stopped before a problem was done.")
+            return
+        job = self._jobs[0]
+        field = "sweep" if job.sweep else "run"
+        folder = job.sweep or job.folder
+        self._display.say(
+            f"Stopped with {done:,} of {total:,} problems done; they are in {_nice(folder)}."
+            f" The same command with hydra.{field}.dir={_nice(folder)} goes on from there."
+        )
+
+    def _of(self, job: Job) -> list[Work]:
+        return [work for work in self._works if work.job is job]
+
+    def _compared(self, pairs: Sequence[tuple[Row, Work]]) -> list[Row]:
+        """The rows, each but the first with its comparison to the first on the same task."""
+        head, first = pairs[0]
+        reference = self._records(first)
+        rows = [head]
+        for row, work in pairs[1:]:
+            same = work.task.digest == first.task.digest
+            rows.append(row.against(self._records(work), reference) if same else row)
+        return rows
+
+    def _records(self, work: Work) -> list[Record]:
+        return list(self._stores[id(work.job)].records(work.arm.label).values())
+
+    def _tell(self, store: Store) -> None:
+        if store.moved:
+            self._display.say(f"An earlier run was in the way and is now in {_nice(store.moved)}.")
+        if store.continued:
+            self._display.say(
+                f"Going on in {_nice(store.folder)}: {store.continued:,} problems are done."
+            )
+
+
+def _labelled(row: Row, job: Job) -> Row:
+    """A row of a sweep, labelled with what was varied."""
+    varied = [_short(o) for o in job.swept if o != f"strategy={row.strategy}"]
+    return row.model_copy(update={"strategy": " ".join([row.strategy, *varied])})
+
+
+def _short(override: str) -> str:
+    """`budget.completion_tokens=2k` without the way to its field."""
+    key, equals, value = override.partition("=")
+    return key.rpartition(".")[2] + equals + value
+
+
+def _write(folder: Path, rows: Sequence[Row]) -> None:
+    """Write table, picture and summary; the summary last, as the sign of a finished run."""
+    from tts.evaluation.plot import draw
+
+    write_atomically(folder / files.TABLE, markdown(rows))
+    draw(rows, folder / files.PICTURE)
+    write_atomically(folder / files.SUMMARY, dump(rows))
+
+
+def _nice(folder: Path) -> str:
+    """As short as it can be typed from here."""
+    short = os.path.relpath(folder)
+    return str(folder) if short.startswith("..") else short
