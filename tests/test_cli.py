@@ -21,6 +21,8 @@ from tts.backends.simulated import SimulatedBackend
 from tts.backends.vllm import VLLMBackend
 from tts.cli import main
 from tts.cli.arguments import config_dir
+from tts.evaluation.records import Key
+from tts.evaluation.store import Trees
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 SMALL = ("backend=simulated", "task.n_problems=6")
@@ -53,7 +55,11 @@ def summary(folder):
 
 def lines(folder):
     path = Path(folder) / "results.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    return [json.loads(line) for line in path.read_text().splitlines()[1:]]  # but the header
+
+
+def record_key(line):
+    return Key(line["configuration"], line["problem_id"], line["repeat"])
 
 
 def command(*words):
@@ -186,8 +192,8 @@ def test_a_run_writes_its_folder(capsys):
     assert tts(*SMALL, "seed=7", "hydra.run.dir=out", "budget.completion_tokens=1.5k") == 0
     files = {p.name for p in Path("out").iterdir()}
     assert files == {
-        "config.yaml", "provenance.json", "results.jsonl", "summary.json", "summary.md",
-        "accuracy_vs_compute.png",
+        "config.yaml", "provenance.json", "results.jsonl", "trees.jsonl", "summary.json",
+        "summary.md", "accuracy_vs_compute.png",
     }  # fmt: skip
     (row,) = summary("out")
     assert set(CONTRACT) <= row.keys()
@@ -314,8 +320,9 @@ def test_arms_share_one_backend_and_the_same_draws(made):
     assert rows[4]["completion_tokens"] <= rows[1]["completion_tokens"]
     assert rows[0]["difference"] is None
     assert all(row["difference"] is not None for row in rows[1:])
+    trees = Trees(Path("out"))
     texts = {
-        (line["arm"], line["problem_id"]): [c["text"] for c in line["candidates"]]
+        (line["arm"], line["problem_id"]): [t.text for t in trees[record_key(line)].trajectories()]
         for line in lines("out")
     }
     assert texts["self_consistency", "mini-test-1-0"] == texts["best_of_n", "mini-test-1-0"]
@@ -398,7 +405,7 @@ SLOW = (S, "strategy.n=2", "task.n_problems=60", "backend.seconds_per_token=0.00
 def wait_for_lines(n):
     deadline = time.monotonic() + 60
     path = Path("out/results.jsonl")
-    while not path.exists() or path.read_bytes().count(b"\n") < n:
+    while not path.exists() or path.read_bytes().count(b"\n") <= n:  # with the header
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
@@ -413,9 +420,10 @@ def test_kills_at_random_moments_lose_nothing_and_pay_nothing_twice():
         run.kill()
         run.wait()
         whole = Path("out/results.jsonl").read_bytes()
-        done = whole.count(b"\n")
+        done = whole.count(b"\n") - 1
         # What a kill in the middle of a write would leave.
-        Path("out/results.jsonl").write_bytes(whole + whole[: rng.randint(1, 200)])
+        line = whole.splitlines()[1]
+        Path("out/results.jsonl").write_bytes(whole + line[: rng.randint(1, 200)])
         assert done < 60, "the run must not have ended before its kill"
     assert tts(*SLOW) == 0
     problems = [line["problem_id"] for line in lines("out")]

@@ -39,15 +39,16 @@ async def test_many_side_by_side_equal_each_alone(world):
 
 
 async def test_seed_and_repeat_change_the_draws(world, problem):
-    async def texts(**how):
+    async def texts(problem=problem, **how):
         result = await tts.solve(
             problem, strategy=tts.SelfConsistency(n=3), backend=world.backend(), **how
         )
+        assert result.repeat == problem.repeat
         return [c.trajectory.text for c in result.candidates]
 
     assert await texts() == await texts()
     assert await texts(seed=1) != await texts()
-    assert await texts(repeat=1) != await texts()
+    assert await texts(replace(problem, repeat=1)) != await texts()
 
 
 async def test_events_add_up(world, problem):

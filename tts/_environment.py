@@ -58,7 +58,6 @@ class Environment:
     sampling: Sampling
     max_tokens: int
     seed: int
-    repeat: int
 
     @property
     def backend(self) -> MeteredBackend:
@@ -69,7 +68,7 @@ class Environment:
     def context(self) -> Context:
         """What verifiers and selectors get."""
         meter = MeteredBackend(self.judge, self.pot, self.account, verifying=True)
-        return Context(meter, self.seed, (self.problem.id, self.repeat))
+        return Context(meter, self.seed, (self.problem.id, self.problem.repeat))
 
     def rng(self, *names: Hashable) -> random.Random:
         """A random stream of its own for `names`."""
@@ -86,7 +85,7 @@ class Environment:
             self.max_tokens,
             (),
             0 if needs_logprobs else None,
-            derive(self.seed, self.problem.id, self.repeat, trajectory.key, child),
+            derive(self.seed, self.problem.id, self.problem.repeat, trajectory.key, child),
         )
 
     async def candidate(self, trajectory: Trajectory) -> Candidate:
@@ -141,7 +140,7 @@ class Environment:
         if wants < 1:
             raise StrategyError(f"A strategy asked its controller for {wants} samples.")
         evidence = Evidence(tuple(candidates), wants, self.account.usage)
-        decision = await self.desk.ask(self.problem.id, evidence)
+        decision = await self.desk.ask(self.problem.name, evidence)
         self.account.decisions.append(decision)
         if self.account.emit:
             self.account.emit(Decided(self.problem.id, decision))

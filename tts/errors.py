@@ -79,6 +79,12 @@ class EngineStartFailed(BackendError):
     retryable = False
 
 
+class EndpointDown(BackendError):
+    """A server refuses all further requests, or has not answered for longer than is patient."""
+
+    retryable = False
+
+
 class VerifierError(TTSError):
     """A verifier failed, or broke its contract."""
 

@@ -45,7 +45,6 @@ class Options(TypedDict, total=False):
     sampling: Sampling
     max_tokens: int
     seed: int
-    repeat: int
     on_event: Callable[[Event], None] | None
 
 
@@ -64,7 +63,6 @@ class Setup:
         sampling: How tokens are drawn.
         max_tokens: Cap on the tokens of one answer, at least 1.
         seed: Of the run; every draw derives from it.
-        repeat: Which independent repetition this is, at least 0.
         on_event: Called with each event as it happens, in the event loop; must be quick.
     """
 
@@ -78,7 +76,6 @@ class Setup:
     sampling: Sampling = Sampling()
     max_tokens: int = 1024
     seed: int = 0
-    repeat: int = 0
     on_event: Callable[[Event], None] | None = None
 
     def __post_init__(self) -> None:
@@ -164,7 +161,8 @@ async def solve_all(
     happen at once.
 
     Args:
-        problems: Read as needed, never all at once. Ids must be unique.
+        problems: Read as needed, never all at once. Ids must be unique
+            among those of the same `repeat`.
         strategy: Decides what to generate.
         backend: Decodes; started if it is not.
         concurrency: Most problems in flight, at least 1.
@@ -240,7 +238,6 @@ async def _solve(problem: Problem, setup: Setup, pot: Pot, desk: Desk) -> Result
         sampling=setup.sampling,
         max_tokens=setup.max_tokens,
         seed=setup.seed,
-        repeat=setup.repeat,
     )
     started = time.monotonic()
     desk.enter()
@@ -259,6 +256,7 @@ async def _solve(problem: Problem, setup: Setup, pot: Pot, desk: Desk) -> Result
     clocks = [c.trajectory.clock for c in candidates] or [leaf.clock for leaf in account.leaves]
     final = replace(
         result,
+        repeat=problem.repeat,
         best=None if error else _better(result.best, account.best),
         usage=replace(
             account.usage,

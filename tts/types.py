@@ -54,16 +54,24 @@ class Problem:
         prompt: Text that the model continues as it stands.
         messages: Conversation that goes through the model's chat template.
         metadata: Anything else that a strategy or verifier may see (a level, a subject).
+        repeat: Which independent repetition of it this is, at least 0: the same problem again,
+            with draws of its own.
     """
 
     id: ProblemId
     prompt: str = ""
     messages: tuple[Message, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=_nothing)
+    repeat: int = 0
 
     def __post_init__(self) -> None:
         if bool(self.prompt) == bool(self.messages):
             raise ValueError(f"problem {self.id!r} needs either a prompt or messages")
+
+    @property
+    def name(self) -> str:
+        """The id, told apart from other repetitions."""
+        return f"{self.id}#{self.repeat}" if self.repeat else self.id
 
     @classmethod
     def chat(cls, id: ProblemId, question: str, *, system: str = "") -> Problem:
@@ -538,6 +546,7 @@ class Result:
         limit: The field of the budget that ran out, or empty.
         decisions: What the controller decided, in order.
         error: The fault, if there was one.
+        repeat: Which repetition of the problem this is.
     """
 
     problem_id: ProblemId
@@ -549,6 +558,7 @@ class Result:
     limit: str = ""
     decisions: tuple[Grant | Stop, ...] = ()
     error: Exception | None = None
+    repeat: int = 0
 
     @property
     def answer(self) -> str | None:

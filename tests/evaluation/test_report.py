@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 import tts
-from tts.evaluation import Arm, Names, Record, Row
+from tts.evaluation import Arm, Names, Outcome, Row
 from tts.evaluation.plot import draw
 from tts.evaluation.progress import Display
 from tts.evaluation.provenance import provenance
@@ -27,19 +27,17 @@ CONTRACT = """strategy task model backend n_problems n_failed accuracy accuracy_
 NAMES = Names(strategy_name="any", task="toy", model="some-model", backend="vllm", seed=3)
 
 
-def records(right, *, n=10, tokens=100, failed=0, arm="a"):
-    usage = Usage(7 * n, 3, tokens, 5, 2, 1, 1e6, 0.5, 1.0, tokens // 2).as_dict()
+def outcomes(right, *, n=10, tokens=100, failed=0):
+    usage = Usage(7 * n, 3, tokens, 0, 5, 2, 1, 1e6, 0.5, 1.0, tokens // 2)
     return [
-        Record(
-            arm=arm,
-            configuration="hash",
+        Outcome(
             problem_id=f"p{i}",
+            repeat=0,
             status="failed" if i < failed else "done",
-            answer="1",
-            correct=None if i < failed else i - failed < right,
-            gold="1",
+            correct=0 <= i - failed < right,
+            covered=0 <= i - failed < right,
+            answered=True,
             usage=usage,
-            seed=3,
             elapsed=float(i),
         )
         for i in range(n)
@@ -47,7 +45,7 @@ def records(right, *, n=10, tokens=100, failed=0, arm="a"):
 
 
 def row(right, label="a", names=NAMES, **how):
-    return Row.of(label, names, records(right, **how))
+    return Row.of(label, names, "hash", outcomes(right, **how))
 
 
 def test_the_contract_of_the_summary():
@@ -77,13 +75,13 @@ def test_the_price_of_a_point():
 
 
 def test_the_paired_comparison():
-    more = row(8).against(records(8), records(5))
+    more = row(8).against(outcomes(8), outcomes(5))
     assert (more.difference, more.wins, more.losses) == (pytest.approx(0.3), 3, 0)
     assert more.p_value == pytest.approx(0.25)
 
 
 def test_tables():
-    rows = [row(5), row(8, "b", tokens=800).against(records(8), records(5))]
+    rows = [row(5), row(8, "b", tokens=800).against(outcomes(8), outcomes(5))]
     text = markdown(rows)
     assert "| a | 50.0 [20.0, 80.0] | 100 | 50 | 2.0 |" in text
     assert "| b | +30.0 [+0.0, +60.0] | 3 | 0 | 0.250 |" in text
@@ -142,8 +140,8 @@ def shown(*, terminal, budget=None):
     console = Console(file=io.StringIO(), force_terminal=terminal, width=100)
     setup = Setup(strategy=tts.Greedy(), backend=World().backend(), budget=budget)
     with Display(console) as display:
-        display.begin(Arm("greedy", setup, NAMES), 10, records(2, n=4))
-        for record in records(3, n=10)[4:]:
+        display.begin(Arm("greedy", setup, NAMES), 10, outcomes(2, n=4))
+        for record in outcomes(3, n=10)[4:]:
             display.on_event(Spent(record.problem_id, Usage(completion_tokens=100)))
             display.keep(record)
         display.end(row(5))

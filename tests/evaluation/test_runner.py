@@ -16,6 +16,7 @@ from tts.backends.simulated import SimulatedBackend, Step
 from tts.errors import BackendError, ConfigError, ContextTooLong, EngineDead, GradingError
 from tts.evaluation import Arm, Names, Store, check, evaluate
 from tts.evaluation.progress import Display
+from tts.evaluation.store import RESULTS, TREES, Trees, read
 from tts.solve import Setup
 from tts.tasks import Item, ItemTask
 from tts.testing import LengthVerifier, World
@@ -37,7 +38,10 @@ def arm(strategy=None, backend=None, **options):
 async def run(task, arm, folder, **how):
     with Store(folder, {arm.label: arm.expected(task)}) as store:
         row = await evaluate(task, arm, store=store, **how)
-        return row, store.records(arm.label)
+        records = [
+            store.record(arm.label, o.problem_id, o.repeat) for o in store.outcomes(arm.label)
+        ]
+        return row, {record.problem_id: record for record in records}
 
 
 async def test_records_and_row(task, tmp_path):
@@ -70,7 +74,7 @@ async def test_a_resumed_run_does_only_what_is_missing(task, tmp_path):
         with pytest.raises(OSError, match="full"):
             await evaluate(task, first, store=_Full(store, 5))
         assert 5 <= len(store.done("arm")) < 12
-        before = set(store.done("arm"))
+        before = {problem for problem, _ in store.done("arm")}
     backend = World().backend()
     second = replace(arm(backend=backend), config={"same": True})
     row, records = await run(task, second, tmp_path)
@@ -91,11 +95,41 @@ class _Full:
     def __getattr__(self, name):
         return getattr(self._store, name)
 
-    def append(self, record):
+    def append(self, record, tree):
         if not self._left:
             raise OSError("the disk is full")
         self._left -= 1
-        self._store.append(record)
+        self._store.append(record, tree)
+
+
+async def test_repeats_draw_anew_and_count_once_a_problem(task, tmp_path):
+    chosen = replace(arm(tts.SelfConsistency(n=1)), repeats=4)
+    with Store(tmp_path, {"arm": chosen.expected(task)}) as store:
+        row = await evaluate(task, chosen, store=store)
+        answers = [store.record("arm", "t0", r).answer for r in range(4)]
+        assert (row.n_problems, row.n_repeats, row.n_solved) == (12, 4, 48)
+    assert len(set(answers)) > 1
+    records = list(read(tmp_path / RESULTS))
+    assert row.accuracy == pytest.approx(sum(bool(r.correct) for r in records) / 48)
+    assert {(r.problem_id, r.repeat) for r in records} == {
+        (item.problem.id, repeat) for item in task for repeat in range(4)
+    }
+    first = {r.problem_id: r.answer for r in records if r.repeat == 0}
+    _, single = await run(task, replace(chosen, repeats=1), tmp_path / "single")
+    assert first == {p: r.answer for p, r in single.items()}
+
+
+@pytest.mark.parametrize("keep", ["nothing", "texts", "tokens"])
+async def test_what_is_kept_of_the_texts(task, tmp_path, keep):
+    _, records = await run(task, replace(arm(), keep=keep), tmp_path)
+    if keep == "nothing":
+        assert len((tmp_path / TREES).read_text().splitlines()) == 1
+        return
+    trees = Trees(tmp_path)
+    for record in records.values():
+        trajectories = trees[record.file_key].trajectories()
+        assert len(trajectories) == len(record.candidates) == 3
+        assert all((t.logprobs is not None) == (keep == "tokens") for t in trajectories)
 
 
 async def test_a_fault_is_a_failure_and_not_a_wrong_answer(task, tmp_path):

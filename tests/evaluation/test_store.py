@@ -12,12 +12,17 @@ from tts.errors import ConfigError
 from tts.evaluation.records import Record
 from tts.evaluation.store import RESULTS, SUMMARY, Expected, Store, read
 
+HEADER = b'{"format": "tts.results", "schema": 2}\n'
 ARMS = {"a": Expected("hash-a", frozenset({"p0", "p1", "p2"}))}
 
 
-def record(problem="p0", *, arm="a", configuration="hash-a", status="done", correct=True):
+def record(
+    problem="p0", *, repeat=0, configuration="hash-a", status="done", correct=True, **fields
+):
     return Record(
-        arm=arm,
+        arm="a",
+        repeat=repeat,
+        **fields,
         configuration=configuration,
         problem_id=problem,
         status=status,
@@ -48,10 +53,10 @@ def test_a_kill_at_any_byte_leaves_complete_lines(tmp_path_factory, cut):
     whole = path.read_bytes()
     kept = whole[: max(0, len(whole) - cut)]
     path.write_bytes(kept)
-    complete = kept.count(b"\n")
+    complete = max(0, kept.count(b"\n") - 1)  # but for the header
     assert len(list(read(path))) == complete
     with Store(folder, ARMS) as store:
-        assert store.done("a") == {f"p{i}" for i in range(complete)}
+        assert store.done("a") == {(f"p{i}", 0) for i in range(complete)}
         store.append(record("p2"))
     assert path.read_bytes().startswith(kept[: kept.rfind(b"\n") + 1])
     assert len(list(read(path))) == complete + 1
@@ -64,7 +69,7 @@ def test_a_torn_line_longer_than_a_page_is_cut(tmp_path):
     assert len(list(read(path))) == 1
     path.write_bytes(b"x" * 200_000)
     filled(tmp_path)
-    assert path.read_bytes() == b""
+    assert path.read_bytes() == HEADER
 
 
 def test_a_failed_problem_is_not_done_and_its_last_line_counts(tmp_path):
@@ -73,8 +78,9 @@ def test_a_failed_problem_is_not_done_and_its_last_line_counts(tmp_path):
         assert store.done("a") == set()
         store.append(record())
     with Store(tmp_path, ARMS) as store:
-        assert store.done("a") == {"p0"}
-        assert len(store.records("a")) == 1
+        assert store.done("a") == {("p0", 0)}
+        assert len(store.outcomes("a")) == 1
+        assert store.record("a", "p0") == record()
 
 
 def test_one_process_at_a_time(tmp_path):
@@ -88,7 +94,7 @@ def test_another_configuration_is_moved_aside(tmp_path):
     (tmp_path / SUMMARY).write_text("[]")
     other = {"a": Expected("hash-b", ARMS["a"].problems)}
     with Store(tmp_path, other) as store:
-        assert store.records("a") == {}
+        assert store.outcomes("a") == []
         assert store.moved == tmp_path / "earlier" / "1"
     assert len(list(read(tmp_path / "earlier" / "1" / RESULTS))) == 1
     assert not (tmp_path / SUMMARY).exists()
@@ -97,13 +103,32 @@ def test_another_configuration_is_moved_aside(tmp_path):
         assert store.moved == tmp_path / "earlier" / "2"
 
 
-def test_other_problems_or_arms_are_another_run(tmp_path):
+def test_other_problems_are_another_run(tmp_path):
     filled(tmp_path, record())
     with Store(tmp_path, {"a": Expected("hash-a", frozenset({"p9"}))}) as store:
         assert store.moved
-    filled(tmp_path, record("p9"), arms={"a": Expected("hash-a", frozenset({"p9"}))})
+
+
+def test_an_arm_may_be_given_another_name(tmp_path):
+    filled(tmp_path, record())
     with Store(tmp_path, {"b": ARMS["a"]}) as store:
-        assert store.moved
+        assert store.moved is None
+        assert store.done("b") == {("p0", 0)}
+
+
+def test_repeats_are_filed_apart_and_raising_them_goes_on(tmp_path):
+    def repeated(times):
+        return {"a": Expected("hash-a", frozenset({"p0"}), times)}
+
+    filled(tmp_path, record(), arms=repeated(1))
+    (tmp_path / SUMMARY).write_text("[]")
+    with Store(tmp_path, repeated(2)) as store:
+        assert (store.moved, store.continued) == (None, 1)
+        store.append(record(repeat=1, correct=False))
+        assert store.done("a") == {("p0", 0), ("p0", 1)}
+        assert store.record("a", "p0", 1).correct is False
+    with Store(tmp_path, repeated(1)) as store:
+        assert store.done("a") == {("p0", 0)}
 
 
 def test_a_finished_run_starts_again_and_an_unfinished_one_goes_on(tmp_path):

@@ -20,7 +20,7 @@ from tts.errors import ConfigError
 from tts.evaluation import store as files
 from tts.evaluation.progress import Display
 from tts.evaluation.provenance import command_line, provenance
-from tts.evaluation.records import Record
+from tts.evaluation.records import Outcome
 from tts.evaluation.report import markdown, show
 from tts.evaluation.runner import evaluate
 from tts.evaluation.store import Store, write_atomically
@@ -156,7 +156,7 @@ class _Run:
     def say_how_to_resume(self) -> None:
         """Tell what is safe, and how to go on."""
         done = sum(len(self._stores[id(work.job)].done(work.arm.label)) for work in self._works)
-        total = sum(len(work.task) for work in self._works)
+        total = sum(len(work.task) * work.arm.repeats for work in self._works)
         if not done:
             self._display.say("Stopped before a problem was done.")
             return
@@ -174,15 +174,15 @@ class _Run:
     def _compared(self, pairs: Sequence[tuple[Row, Work]]) -> list[Row]:
         """The rows, each but the first with its comparison to the first on the same task."""
         head, first = pairs[0]
-        reference = self._records(first)
+        reference = self._outcomes(first)
         rows = [head]
         for row, work in pairs[1:]:
             same = work.task.digest == first.task.digest
-            rows.append(row.against(self._records(work), reference) if same else row)
+            rows.append(row.against(self._outcomes(work), reference) if same else row)
         return rows
 
-    def _records(self, work: Work) -> list[Record]:
-        return list(self._stores[id(work.job)].records(work.arm.label).values())
+    def _outcomes(self, work: Work) -> list[Outcome]:
+        return self._stores[id(work.job)].outcomes(work.arm.label)
 
     def _tell(self, store: Store) -> None:
         if store.moved:

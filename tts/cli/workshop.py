@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast, get_args
 
 from tts.cli.build import build, integer
 from tts.cli.jobs import NOT_AN_OUTCOME, ArmConfig, Job
+from tts.errors import ConfigError
 from tts.evaluation import Arm, Names, check
+from tts.evaluation.trees import Keep
 from tts.protocols import Backend
 from tts.solve import Setup
 from tts.tasks import Task
@@ -59,7 +61,10 @@ class Workshop:
         names = _names(job, arm, setup, task)
         outcome = {k: v for k, v in config.items() if k not in NOT_AN_OUTCOME}
         outcome["weights"] = _weights(setup.backend)
-        return Work(job, Arm(arm.label, setup, names, outcome), task, concurrency)
+        made = Arm(
+            arm.label, setup, names, outcome, integer(config, "repeats", 1), _keep(config["keep"])
+        )
+        return Work(job, made, task, concurrency)
 
     def _backend(self, node: Mapping[str, Any]) -> Backend:
         key = json.dumps(node, sort_keys=True)
@@ -75,6 +80,15 @@ def _weights(backend: Backend) -> object:
     """The hash of a model's weights, where the backend knows it: a path alone proves nothing."""
     ask = getattr(backend, "provenance", None)
     return ask().get("weights") if ask else None
+
+
+def _keep(value: object) -> Keep:
+    if value not in get_args(Keep):
+        raise ConfigError(
+            f"keep is {value!r}; it must be one of {', '.join(get_args(Keep))}.",
+            hint="Set keep=texts.",
+        )
+    return cast(Keep, value)
 
 
 def _sampling(model: Mapping[str, Any]) -> Sampling:

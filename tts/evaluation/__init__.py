@@ -3,7 +3,7 @@
 SciPy and Matplotlib are imported where they are needed, so that this stays light.
 """
 
-from tts.evaluation.records import Record
+from tts.evaluation.records import Outcome, Record
 from tts.evaluation.runner import Arm, Watcher, check, evaluate
 from tts.evaluation.store import Expected, Store, read
 from tts.evaluation.summary import Names, Row
@@ -12,6 +12,7 @@ __all__ = [
     "Arm",
     "Expected",
     "Names",
+    "Outcome",
     "Record",
     "Row",
     "Store",

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from tts.budget import Budget
 from tts.budget.pot import LEASED, cost_of
-from tts.evaluation.records import Record
+from tts.evaluation.records import Outcome
 from tts.evaluation.runner import Arm
 from tts.evaluation.summary import Row
 from tts.types import Event, Spent, Usage
@@ -50,12 +50,12 @@ class Display:
         """A line of its own, above the moving one."""
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
-    def begin(self, arm: Arm, total: int, done: Sequence[Record]) -> None:
+    def begin(self, arm: Arm, total: int, done: Sequence[Outcome]) -> None:
         """An arm starts."""
         self._tally = _Tally(arm.label, arm.setup.budget or Budget(), total)
-        for record in done:
-            if not record.failed:
-                self._tally.count(record, now=False)
+        for outcome in done:
+            if not outcome.failed:
+                self._tally.count(outcome, now=False)
         self._last = time.monotonic()
         if self._console.is_terminal:
             self._bars = _bars(self._console)
@@ -71,9 +71,9 @@ class Display:
             self._tally.spent += event.usage
             self._refresh()
 
-    def keep(self, record: Record) -> None:
+    def keep(self, outcome: Outcome) -> None:
         """A problem was recorded."""
-        self._tally.count(record)
+        self._tally.count(outcome)
         self._refresh()
 
     def end(self, row: Row) -> None:
@@ -121,12 +121,12 @@ class _Tally:
         self._right = self._valid = 0
         self._started = time.monotonic()
 
-    def count(self, record: Record, *, now: bool = True) -> None:
+    def count(self, outcome: Outcome, *, now: bool = True) -> None:
         """Count a problem, of this sitting (`now`) or of an earlier one."""
         self.done += 1
         self.spent_here += now
-        self._valid += not record.failed
-        self._right += bool(record.correct)
+        self._valid += not outcome.failed
+        self._right += outcome.correct
 
     def status(self, *, ended: bool) -> str:
         """The changing part of a line."""

@@ -1,19 +1,36 @@
 """What is kept of a solved problem: one record, one line of `results.jsonl`.
 
-The gold answer stands in the record, on disk; a strategy or verifier never sees one.
+Texts are not here but in the tree beside it (`tts.evaluation.trees`), so that the records of ten
+thousand problems can be read in seconds. The gold answer stands in the record, on disk; a strategy
+or verifier never sees one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Literal, Self
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tts.types import Candidate, Grant, Result, Score, Status, Stop
+from tts.types import Candidate, Grant, Result, Score, Status, Stop, Usage
 
 Grade = Callable[[str], Awaitable[bool]]
 """Says whether an answer to the problem at hand is right."""
+
+
+class Key(NamedTuple):
+    """What a record is filed under.
+
+    Attributes:
+        configuration: Hash of all that decides the outcome.
+        problem_id: Of the problem.
+        repeat: Which independent repetition.
+    """
+
+    configuration: str
+    problem_id: str
+    repeat: int
 
 
 class ScoreRecord(BaseModel):
@@ -24,13 +41,22 @@ class ScoreRecord(BaseModel):
     raw: float = Field(description="As the verifier gave it.")
     scale: Literal["probability", "logit", "reward"] = Field(description="What it is.")
 
+    @classmethod
+    def of(cls, score: Score | None) -> Self | None:
+        """The record of a score, if there is one."""
+        return cls(raw=score.raw, scale=score.scale) if score else None
+
+    @property
+    def score(self) -> Score:
+        """The score."""
+        return Score(self.raw, self.scale)
+
 
 class CandidateRecord(BaseModel):
-    """One answer that a strategy looked at."""
+    """One answer that a strategy looked at. What it says stands in the tree, in the same order."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    text: str = Field(description="All that was written, without the prompt.")
     answer: str | None = Field(description="The answer in it; null if none could be extracted.")
     key: str | None = Field(description="Equal answers have equal keys.")
     correct: bool = Field(description="Whether it is right; an answer of null is not.")
@@ -49,13 +75,14 @@ class DecisionRecord(BaseModel):
 
 
 class Record(BaseModel):
-    """One problem under one arm."""
+    """One problem, solved once under one configuration."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    arm: str = Field(description="Label of what was evaluated, unique in a run.")
     configuration: str = Field(description="Hash of all that decides the outcome.")
     problem_id: str = Field(description="Of the problem.")
+    repeat: int = Field(default=0, description="Which independent repetition.")
+    arm: str = Field(description="Label under which it was first run.")
     status: Status = Field(description="done, exhausted (the budget ended it) or failed.")
     limit: str = Field(default="", description="The field of the budget that ran out.")
     error: str = Field(default="", description="What went wrong, if it failed.")
@@ -66,10 +93,14 @@ class Record(BaseModel):
     candidates: tuple[CandidateRecord, ...] = Field(default=(), description="As sampled.")
     decisions: tuple[DecisionRecord, ...] = Field(default=(), description="As decided.")
     seed: int = Field(description="Of the run.")
-    repeat: int = Field(default=0, description="Which independent repetition.")
     elapsed: float = Field(
         default=0.0, description="Wall clock of this arm (s) when the problem ended, all sittings."
     )
+
+    @property
+    def file_key(self) -> Key:
+        """What it is filed under."""
+        return Key(self.configuration, self.problem_id, self.repeat)
 
     @property
     def failed(self) -> bool:
@@ -77,9 +108,19 @@ class Record(BaseModel):
         return self.status == "failed"
 
     @property
-    def covered(self) -> bool:
-        """Whether any candidate is right, chosen or not."""
-        return bool(self.correct) or any(c.correct for c in self.candidates)
+    def outcome(self) -> Outcome:
+        """What the statistics need of it."""
+        covered = bool(self.correct) or any(c.correct for c in self.candidates)
+        return Outcome(
+            problem_id=self.problem_id,
+            repeat=self.repeat,
+            status=self.status,
+            correct=bool(self.correct),
+            covered=covered,
+            answered=self.answer is not None,
+            usage=Usage(**self.usage),  # type: ignore[arg-type]
+            elapsed=self.elapsed,
+        )
 
     @classmethod
     def failure(cls, result: Result, error: Exception, **about: object) -> Self:
@@ -93,12 +134,9 @@ class Record(BaseModel):
         return cls.model_validate(
             {
                 **about,
-                "problem_id": result.problem_id,
+                **_common(result),
                 "status": "failed",
-                "limit": result.limit,
                 "error": f"{type(error).__name__}: {error}",
-                "usage": result.usage.as_dict(),
-                "decisions": [_decision(d) for d in result.decisions],
             }
         )
 
@@ -121,33 +159,65 @@ class Record(BaseModel):
         return cls.model_validate(
             {
                 **about,
-                "problem_id": result.problem_id,
-                "status": result.status,
-                "limit": result.limit,
+                **_common(result),
                 "answer": result.answer,
                 "correct": result.answer is not None and marks[result.answer],
-                "usage": result.usage.as_dict(),
                 "candidates": [_candidate(c, marks) for c in result.candidates],
-                "decisions": [_decision(d) for d in result.decisions],
             }
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the statistics need of a record; small, as ten thousands of them are held in memory.
+
+    Attributes:
+        problem_id: Of the problem.
+        repeat: Which independent repetition.
+        status: As in the record.
+        correct: Whether the final answer is right; False if it failed.
+        covered: Whether any candidate is right, chosen or not.
+        answered: Whether there is a final answer.
+        usage: What it cost.
+        elapsed: Wall clock of the arm (s) when it ended.
+    """
+
+    problem_id: str
+    repeat: int
+    status: Status
+    correct: bool
+    covered: bool
+    answered: bool
+    usage: Usage
+    elapsed: float
+
+    @property
+    def failed(self) -> bool:
+        """Whether a fault ended the problem."""
+        return self.status == "failed"
+
+
+def _common(result: Result) -> dict[str, object]:
+    return {
+        "problem_id": result.problem_id,
+        "repeat": result.repeat,
+        "status": result.status,
+        "limit": result.limit,
+        "usage": result.usage.as_dict(),
+        "decisions": [_decision(d) for d in result.decisions],
+    }
 
 
 def _candidate(candidate: Candidate, marks: Mapping[str, bool]) -> CandidateRecord:
     answer, node = candidate.answer, candidate.trajectory
     return CandidateRecord(
-        text=node.text,
         answer=answer.text if answer else None,
         key=answer.key if answer else None,
         correct=answer is not None and marks[answer.text],
-        score=_score(candidate.score),
+        score=ScoreRecord.of(candidate.score),
         finish=node.finish,
         clock=node.clock,
     )
-
-
-def _score(score: Score | None) -> ScoreRecord | None:
-    return ScoreRecord(raw=score.raw, scale=score.scale) if score else None
 
 
 def _decision(decision: Grant | Stop) -> DecisionRecord:

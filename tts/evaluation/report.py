@@ -78,8 +78,14 @@ def notes(rows: Sequence[Row]) -> list[str]:
     for row in rows:
         if row.n_failed:
             said.append(
-                f"{row.strategy}: {row.n_failed} of {row.n_problems} problems failed; they are in"
+                f"{row.strategy}: {row.n_failed} of {row.n_solved} problems failed; they are in"
                 " no accuracy, and the same command runs them again."
+            )
+        if row.replayed_tokens:
+            share = row.replayed_tokens / row.completion_tokens
+            said.append(
+                f"{row.strategy}: {100 * share:.0f}% of the completion tokens came from the replay"
+                " cache; they are charged as if generated now."
             )
     return said
 
@@ -106,6 +112,8 @@ def title(rows: Sequence[Row]) -> str:
     models = ", ".join(dict.fromkeys(row.model for row in rows))
     models = "Simulated model" if models == "simulated" else models
     text = f"{models} on {tasks}, {first.n_problems:,} problems"
+    if first.n_repeats > 1:
+        text += f" × {first.n_repeats}"
     if any(row.simulated for row in rows) and "simulated" not in text.lower():
         text += " (simulated)"
     return text
@@ -114,7 +122,7 @@ def title(rows: Sequence[Row]) -> str:
 def _overview(rows: Sequence[Row]) -> Sheet:
     columns = (
         "strategy", "accuracy % [95%]", "tokens", "sequential\ntokens", "verifier\ncalls",
-        "FLOPs", "tokens\na point", "seconds",
+        "FLOPs", "tokens\na point", "dollars", "seconds",
     )  # fmt: skip
     lines = tuple(
         (
@@ -125,11 +133,14 @@ def _overview(rows: Sequence[Row]) -> Sheet:
             f"{row.per_problem('verifier_calls'):,.1f}",
             f"{row.per_problem('flops'):.1e}",
             _price(row, rows[0]),
+            f"{row.per_problem('usd'):.2g}",
             f"{row.seconds:,.1f}",
         )
         for row in rows
     )
-    spare = (columns[4], columns[5], columns[7])
+    spare = (columns[4], columns[5], columns[8])
+    if not any(row.usd for row in rows):  # nobody is paid in dollars for a model of one's own
+        columns, lines = columns[:7] + columns[8:], tuple(x[:7] + x[8:] for x in lines)
     return Sheet(f"{title(rows)}; costs are means per problem", columns, lines, spare)
 
 

@@ -8,14 +8,22 @@ import json
 import time
 from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol, TypeGuard
 
-from tts.errors import ConfigError, ContextTooLong, EngineDead, EngineStartFailed, GradingError
-from tts.evaluation.records import Record
+from tts.errors import (
+    ConfigError,
+    ContextTooLong,
+    EndpointDown,
+    EngineDead,
+    EngineStartFailed,
+    GradingError,
+)
+from tts.evaluation.records import Outcome, Record
 from tts.evaluation.store import Expected, Store
 from tts.evaluation.summary import Names, Row
+from tts.evaluation.trees import Keep, TreeRecord
 from tts.solve import Setup, solve_all
 from tts.tasks import Item, Task
 from tts.types import Event, Problem, Result, Trajectory
@@ -34,24 +42,28 @@ class Arm:
         names: What it is made of, in the user's words; for the tables.
         config: All that decides the outcome, of JSON types; the hash that keeps runs apart is
             taken of this and of the task's problems.
+        repeats: How often each problem is solved, with draws of its own each time, at least 1.
+        keep: How much is kept of what was written on the way.
     """
 
     label: str
     setup: Setup
     names: Names
     config: Mapping[str, object] = field(default_factory=dict)
+    repeats: int = 1
+    keep: Keep = "texts"
 
     def expected(self, task: Task) -> Expected:
         """What a run of this arm on a task consists of."""
         text = json.dumps([self.config, task.digest], sort_keys=True, default=str)
         digest = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-        return Expected(digest, frozenset(item.problem.id for item in task))
+        return Expected(digest, frozenset(item.problem.id for item in task), self.repeats)
 
 
 class Watcher(Protocol):
     """Is told how a run goes; must be quick."""
 
-    def begin(self, arm: Arm, total: int, done: Sequence[Record]) -> None:
+    def begin(self, arm: Arm, total: int, done: Sequence[Outcome]) -> None:
         """An arm starts, with what an earlier sitting has done."""
         ...
 
@@ -59,7 +71,7 @@ class Watcher(Protocol):
         """Something was spent, published, decided or ended."""
         ...
 
-    def keep(self, record: Record) -> None:
+    def keep(self, outcome: Outcome) -> None:
         """A problem was recorded."""
         ...
 
@@ -132,15 +144,20 @@ async def evaluate(
     """
     check(task, arm.setup)
     sitting = _Sitting(task, arm, store, watcher)
-    done = list(store.records(arm.label).values())
-    todo = [item.problem for item in task if item.problem.id not in store.done(arm.label)]
+    earlier, done = store.outcomes(arm.label), store.done(arm.label)
+    todo = [
+        replace(item.problem, repeat=repeat)
+        for item in task
+        for repeat in range(arm.repeats)
+        if (item.problem.id, repeat) not in done
+    ]
     if todo:
         await arm.setup.backend.start()
     if watcher:
-        watcher.begin(arm, len(todo) + len(store.done(arm.label)), done)
-    sitting.start(done)
+        watcher.begin(arm, len(todo) + len(done), earlier)
+    sitting.start(earlier)
     await sitting.run(todo, concurrency)
-    row = Row.of(arm.label, arm.names, list(store.records(arm.label).values()))
+    row = Row.of(arm.label, arm.names, sitting.configuration, store.outcomes(arm.label))
     if watcher:
         watcher.end(row)
     return row
@@ -148,7 +165,8 @@ async def evaluate(
 
 def _hopeless(error: Exception | None) -> TypeGuard[Exception]:
     """Whether no further problem can be solved either. An engine that died once starts again."""
-    return isinstance(error, EngineStartFailed | EngineDead) and not error.retryable
+    mortal = EngineStartFailed | EngineDead | EndpointDown
+    return isinstance(error, mortal) and not error.retryable
 
 
 class _Sitting:
@@ -158,13 +176,13 @@ class _Sitting:
         self._arm, self._store, self._watcher = arm, store, watcher
         self._task = task
         self._items: dict[str, Item] = {item.problem.id: item for item in task}
-        self._configuration = arm.expected(task).configuration
+        self.configuration = arm.expected(task).configuration
         self._grading: set[asyncio.Task[None]] = set()
         self._started = 0.0
 
-    def start(self, done: Sequence[Record]) -> None:
+    def start(self, done: Sequence[Outcome]) -> None:
         """Start the clock, behind the time of earlier sittings."""
-        self._started = time.monotonic() - max((r.elapsed for r in done), default=0.0)
+        self._started = time.monotonic() - max((o.elapsed for o in done), default=0.0)
 
     async def run(self, problems: Sequence[Problem], concurrency: int) -> None:
         """Solve, and grade beside the solving: a slow grader must not keep the engine waiting."""
@@ -196,7 +214,6 @@ class _Sitting:
             sampling=setup.sampling,
             max_tokens=setup.max_tokens,
             seed=setup.seed,
-            repeat=setup.repeat,
             on_event=self._watcher.on_event if self._watcher else None,
         )
 
@@ -212,10 +229,9 @@ class _Sitting:
         """Grade and record a result, and tell the watcher."""
         about = {
             "arm": self._arm.label,
-            "configuration": self._configuration,
+            "configuration": self.configuration,
             "gold": self._items[result.problem_id].gold,
             "seed": self._arm.setup.seed,
-            "repeat": self._arm.setup.repeat,
             "elapsed": time.monotonic() - self._started,
         }
         error: Exception | None = result.error
@@ -227,6 +243,10 @@ class _Sitting:
                 error = fault
         if error is not None:
             record = Record.failure(result, error, **about)
-        self._store.append(record)
+        tree = None
+        if self._arm.keep != "nothing":
+            tokens = self._arm.keep == "tokens"
+            tree = TreeRecord.of(result, self.configuration, tokens=tokens)
+        self._store.append(record, tree)
         if self._watcher:
-            self._watcher.keep(record)
+            self._watcher.keep(record.outcome)

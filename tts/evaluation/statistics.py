@@ -1,18 +1,31 @@
-"""Intervals and tests over problems, in closed form: no random resampling, no noise of its own.
+"""Accuracies and paired differences over problems, with intervals and tests in closed form.
 
-Every outcome here is one of few values (right or wrong; better, equal or worse), so the bootstrap
-over problems needs no random draws: the sum over n problems drawn with replacement has the n-fold
-convolution of the observed frequencies as its distribution, which is what resampling converges to.
-Source: Efron & Tibshirani 1993, "An Introduction to the Bootstrap", sections 13.3 (percentile
-interval); McNemar 1947 in its exact form for the paired test.
+Knows outcomes by problem, not where they come from. Nothing here draws at random: the percentile
+interval of the bootstrap over problems is computed from the exact distribution of all resamples
+(see `_lattice`), and the paired test counts all flips of signs.
+
+The unit is the problem. What is resampled are whole problems, each with all its repeats, so that
+an interval covers both sources of variation: which problems were drawn, and what was sampled on
+each of them (the spread of the problems' means contains both). Resampling the repeats within a
+drawn problem as well would count the second source twice.
+Sources: Efron & Tibshirani 1993, "An Introduction to the Bootstrap", section 13.3 (percentile
+interval); Davison & Hinkley 1997, "Bootstrap Methods and their Application", section 3.8 (groups
+are resampled whole); McNemar 1947 in its exact form; Good 2005, "Permutation, Parametric and
+Bootstrap Tests of Hypotheses" (sign flips).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from tts.evaluation._lattice import flipped_sum_beyond, on_lattice, quantiles, resampled_sum
+
+Outcomes = Mapping[str, Sequence[float]]
+"""By problem, one outcome a repeat: 0 (wrong) to 1 (right)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +42,12 @@ class Comparison:
     """How an arm compares with a reference on the same problems.
 
     Attributes:
-        n: Problems on which neither failed.
+        n: Problems that have an outcome in both.
         difference: Accuracy of the arm minus that of the reference, -1 to 1, with its interval.
-        wins: Problems that only the arm solved.
-        losses: Problems that only the reference solved.
-        p_value: Exact McNemar test of equal accuracies, two-sided; 1 if they never differ.
+        wins: Problems on which the arm's mean is higher.
+        losses: Problems on which the reference's mean is higher.
+        p_value: Of equal accuracies, two-sided: exact McNemar test with one repeat, exact sign-flip
+            test of the problems' differences with several; 1 if the arms never differ.
     """
 
     n: int
@@ -43,43 +57,60 @@ class Comparison:
     p_value: float
 
 
-def accuracy(correct: Sequence[bool], *, level: float = 0.95) -> Interval | None:
-    """Accuracy with the percentile interval of the bootstrap over problems.
+def accuracy(outcomes: Outcomes, *, level: float = 0.95) -> Interval | None:
+    """Mean over the problems of the mean over their repeats, with its interval.
+
+    The interval is the percentile interval of the bootstrap over whole problems. It says how the
+    accuracy would vary with other problems of the same kind and other samples.
 
     Args:
-        correct: One outcome a problem.
+        outcomes: The numbers of repeats may differ; a problem without any is left out.
         level: Coverage, above 0 and below 1.
 
     Returns:
         None if there are no problems.
     """
-    hits = sum(correct)
-    if not correct:
+    means = {p: _mean(repeats) for p, repeats in outcomes.items() if repeats}
+    if not means:
         return None
-    interval = _interval((0, len(correct) - hits, hits), level)
-    return Interval(interval.mean, max(0.0, interval.low), interval.high)
+    repeats = {len(outcomes[p]) for p in means}
+    return bootstrap(list(means.values()), repeats, bounds=(0.0, 1.0), level=level)
 
 
-def compare(
-    arm: Mapping[str, bool], reference: Mapping[str, bool], *, level: float = 0.95
-) -> Comparison | None:
+def differences(arm: Outcomes, reference: Outcomes) -> dict[str, float]:
+    """Mean of the arm minus mean of the reference, by problem; those with outcomes in both.
+
+    The order is that of the arm.
+    """
+    shared = [p for p in arm if arm[p] and reference.get(p)]
+    return {p: _mean(arm[p]) - _mean(reference[p]) for p in shared}
+
+
+def compare(arm: Outcomes, reference: Outcomes, *, level: float = 0.95) -> Comparison | None:
     """Compare two arms problem by problem.
 
     Args:
-        arm: Outcome by problem.
-        reference: Outcome by problem; those in both count.
+        arm: Outcomes by problem.
+        reference: Outcomes by problem; problems in both count.
         level: Coverage of the interval, above 0 and below 1.
 
     Returns:
         None if they share no problem.
     """
-    shared = arm.keys() & reference.keys()
-    if not shared:
+    paired = differences(arm, reference)
+    if not paired:
         return None
-    wins = sum(arm[p] and not reference[p] for p in shared)
-    losses = sum(reference[p] and not arm[p] for p in shared)
-    difference = _interval((losses, len(shared) - wins - losses, wins), level)
-    return Comparison(len(shared), difference, wins, losses, mcnemar(wins, losses))
+    values = list(paired.values())
+    repeats = {len(side[p]) for side in (arm, reference) for p in paired}
+    wins, losses = sum(d > 0 for d in values), sum(d < 0 for d in values)
+    single = all(abs(d) in (0, 1) for d in values)
+    return Comparison(
+        n=len(values),
+        difference=bootstrap(values, repeats, bounds=(-1.0, 1.0), level=level),
+        wins=wins,
+        losses=losses,
+        p_value=mcnemar(wins, losses) if single else sign_flip(values, repeats),
+    )
 
 
 def mcnemar(wins: int, losses: int) -> float:
@@ -94,28 +125,54 @@ def mcnemar(wins: int, losses: int) -> float:
     return float(binomtest(wins, wins + losses).pvalue) if wins + losses else 1.0
 
 
-def _interval(counts: tuple[int, int, int], level: float) -> Interval:
-    """Interval of the mean of outcomes -1, 0 and 1, given how often each occurred.
+def sign_flip(values: Sequence[float], repeats: Iterable[int] = (1,)) -> float:
+    """Exact two-sided p-value of the hypothesis that each difference is as likely as its negative.
 
-    Where all outcomes are the same a bootstrap knows no spread at all. Then the exact binomial
-    bound on the share of problems with another outcome (Clopper & Pearson 1934) takes its place.
+    With differences of -1, 0 and 1 it is McNemar's. Differences that are no multiples of one over
+    the common multiple of the repeats (graded outcomes) are rounded first; the test is then exact
+    for the rounded ones.
+
+    Args:
+        values: One paired difference a problem.
+        repeats: The numbers of repeats behind them.
     """
-    n = sum(counts)
-    if max(counts) == n:
+    return flipped_sum_beyond(on_lattice(np.array(values, dtype=np.float64), repeats)[0])
+
+
+def bootstrap(
+    values: Sequence[float],
+    repeats: Iterable[int] = (1,),
+    *,
+    bounds: tuple[float, float],
+    level: float = 0.95,
+) -> Interval:
+    """Percentile interval of the mean under resampling of problems.
+
+    Exact where the values are multiples of one over the common multiple of the repeats. Others are
+    rounded to a fine lattice for the spread alone, which moves an end by less than a step over the
+    square root of n.
+
+    Where all values are the same a bootstrap knows no spread at all. Then the exact binomial bound
+    on the share of problems with another value (Clopper & Pearson 1934) takes its place, those
+    problems taken to be as far off as the bounds allow.
+
+    Args:
+        values: One a problem, at least one.
+        repeats: The numbers of repeats behind them.
+        bounds: Least and largest possible value.
+        level: Coverage, above 0 and below 1.
+    """
+    n, mean = len(values), math.fsum(values) / len(values)
+    steps, scale = on_lattice(np.array(values, dtype=np.float64), repeats)
+    if steps.min() == steps.max():
         other = 1 - ((1 - level) / 2) ** (1 / n)
-        mean = float(counts.index(n) - 1)
-        return Interval(mean, max(-1.0, mean - other), min(1.0, mean + other))
-    cumulative = np.cumsum(_convolved(counts))
-    # Rounding errors of the transform are some 1e-16 a term; a quantile must not hang on them.
-    slack = 1e-12
-    low = int(np.searchsorted(cumulative, (1 - level) / 2 - slack)) - n
-    high = int(np.searchsorted(cumulative, (1 + level) / 2 - slack)) - n
-    return Interval((counts[2] - counts[0]) / n, low / n, high / n)
+        return Interval(mean, mean - other * (mean - bounds[0]), mean + other * (bounds[1] - mean))
+    least, law = resampled_sum(steps)
+    drift = mean - int(steps.sum()) / (n * scale)
+    ends = quantiles(law, ((1 - level) / 2, (1 + level) / 2))
+    low, high = ((least + end) / (n * scale) + drift for end in ends)
+    return Interval(mean, max(bounds[0], low), min(bounds[1], high))
 
 
-def _convolved(counts: tuple[int, int, int]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Distribution of the sum of n draws with replacement, over -n to n; shape (2n + 1,)."""
-    n = sum(counts)
-    size = 2 * n + 1
-    transform = np.fft.rfft(np.array(counts) / n, size) ** n
-    return np.clip(np.fft.irfft(transform, size), 0.0, None)
+def _mean(repeats: Sequence[float]) -> float:
+    return math.fsum(repeats) / len(repeats)

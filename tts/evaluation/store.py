@@ -1,35 +1,43 @@
-"""Append-only results: one complete line a problem, safe against a kill at any byte.
+"""The folder of a run: append-only files of results and trees that survive a kill at any byte.
 
-A line goes out in a single `write`, so a kill leaves at most one torn line, at the end; opening the
-file again cuts it off. A problem may have several lines (it failed, and was taken up again): the
-last one counts. The file is locked while it is open, and the lock dies with its process.
+`results.jsonl` has one line a solved problem, `trees.jsonl` what was written on the way. A record
+is filed under its configuration, problem and repeat. A problem may have several lines (it failed,
+and was taken up again): the last one counts. The tree is written before the record, so that every
+record has its tree; a tree without a record is what a kill left, and nobody asks for it.
 
 A folder holds one run. Opening it again with the same configuration continues an unfinished run;
 whatever else is found there (a finished run, another configuration) is moved to `earlier/1`,
-`earlier/2`, ... inside the folder, so that results are neither mixed nor lost.
+`earlier/2`, ... inside the folder, so that results are neither mixed nor lost. Files of an earlier
+version are brought to the present schema when they are opened.
 """
 
 from __future__ import annotations
 
-import fcntl
 import itertools
-import os
+import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from pydantic import ValidationError
-
 from tts.errors import ConfigError
-from tts.evaluation.records import Record
+from tts.evaluation._log import SCHEMA, Line, Log, lines, schema_of
+from tts.evaluation._migrations import migrate, upgrade
+from tts.evaluation.records import Key, Outcome, Record
+from tts.evaluation.trees import TreeRecord
 
-RESULTS, SUMMARY = "results.jsonl", "summary.json"
+RESULTS, TREES, SUMMARY = "results.jsonl", "trees.jsonl", "summary.json"
 TABLE, PICTURE = "summary.md", "accuracy_vs_compute.png"
 CONFIG, PROVENANCE = "config.yaml", "provenance.json"
-FILES = (SUMMARY, TABLE, PICTURE, CONFIG, PROVENANCE, RESULTS)
+FILES = (SUMMARY, TABLE, PICTURE, CONFIG, PROVENANCE, TREES, RESULTS)
 """All that a run writes; the results last, so that a folder half moved is still recognised."""
+
+_TEXT = rb'"(?:[^"\\]|\\.)*"'
+_KEY = re.compile(
+    rb'\{"configuration": ?(%s), ?"problem_id": ?(%s), ?"repeat": ?(\d+),' % (_TEXT, _TEXT)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +47,33 @@ class Expected:
     Attributes:
         configuration: Hash of all that decides the outcome.
         problems: Ids of its problems.
+        repeats: How often each is solved, at least 1.
     """
 
     configuration: str
     problems: frozenset[str]
+    repeats: int = 1
+
+    def __contains__(self, key: Key) -> bool:
+        """Whether a record belongs to this arm, however often its problems are solved."""
+        return key.configuration == self.configuration and key.problem_id in self.problems
+
+    def __len__(self) -> int:
+        return len(self.problems) * self.repeats
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A record in the index: what statistics need, and where the rest is."""
+
+    outcome: Outcome
+    offset: int
 
 
 class Store:
     """The results of one run, in one folder.
 
-    Use it as a block: entering repairs and locks the file, leaving flushes it to the disk.
+    Use it as a block: entering repairs and locks the files, leaving flushes them to the disk.
 
     Args:
         folder: Of the run; made if it is not there.
@@ -64,14 +89,13 @@ class Store:
         self.moved: Path | None = None
         self.continued = 0
         self._arms = arms
-        self._records: dict[tuple[str, str], Record] = {}
-        self._file = -1
+        self._index: dict[Key, _Entry] = {}
 
     def __enter__(self) -> Self:
-        """Open, lock and repair the file.
+        """Open, lock and repair the files.
 
         Raises:
-            ConfigError: It cannot be written to, another process writes to it, or a line of it
+            ConfigError: They cannot be written to, another process writes to them, or a line
                 cannot be understood.
         """
         try:
@@ -84,7 +108,7 @@ class Store:
             ) from error
         if self._foreign() or self._finished() or self._bare():
             self.moved = self._move_aside()
-            os.close(self._file)
+            self._close()
             self._open()
         self.continued = sum(len(self.done(label)) for label in self._arms)
         # A summary is the sign of a finished run, which this one is not any more.
@@ -98,59 +122,76 @@ class Store:
         trace: TracebackType | None,
     ) -> None:
         """Flush to the disk and unlock."""
-        os.fsync(self._file)
-        os.close(self._file)
+        self._close()
 
-    def append(self, record: Record) -> None:
-        """Write one line.
+    def append(self, record: Record, tree: TreeRecord | None = None) -> None:
+        """Write a record, and its tree before it.
 
         Raises:
-            OSError: The disk is full, say; nothing of the line is left then.
+            OSError: The disk is full, say; nothing of the record is left then.
         """
-        line = record.model_dump_json().encode() + b"\n"
-        size = os.fstat(self._file).st_size
-        written = os.write(self._file, line)
-        if written != len(line):
-            os.ftruncate(self._file, size)
-            raise OSError(f"only {written} of {len(line)} bytes could be written to {self.folder}")
-        self._records[record.arm, record.problem_id] = record
+        if tree is not None:
+            self._trees.append(tree.model_dump_json(exclude_none=True).encode())
+        offset = self._results.append(record.model_dump_json().encode())
+        self._index[record.file_key] = _Entry(record.outcome, offset)
 
-    def records(self, arm: str) -> dict[str, Record]:
-        """The last record of each problem of an arm, by problem id, failed ones included."""
-        return {p: record for (a, p), record in self._records.items() if a == arm}
+    def outcomes(self, arm: str) -> list[Outcome]:
+        """What came of each problem and repeat of an arm, failed ones included."""
+        expected = self._arms[arm]
+        return [
+            entry.outcome
+            for key, entry in self._index.items()
+            if key in expected and key.repeat < expected.repeats
+        ]
 
-    def done(self, arm: str) -> set[str]:
-        """Ids of the problems of an arm that need not be run again: those that did not fail."""
-        return {p for p, record in self.records(arm).items() if not record.failed}
+    def done(self, arm: str) -> set[tuple[str, int]]:
+        """Problem and repeat of all of an arm that need not be run again: what did not fail."""
+        return {(o.problem_id, o.repeat) for o in self.outcomes(arm) if not o.failed}
+
+    def record(self, arm: str, problem_id: str, repeat: int = 0) -> Record:
+        """One record, read from the disk.
+
+        Raises:
+            KeyError: There is none.
+        """
+        entry = self._index[Key(self._arms[arm].configuration, problem_id, repeat)]
+        return Record.model_validate_json(self._results.line(entry.offset))
 
     def _open(self) -> None:
-        path = self.folder / RESULTS
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        path, trees = self.folder / RESULTS, self.folder / TREES
+        self._results = Log(path, "results")
+        if self._results.schema < SCHEMA:
+            for _ in read(path):
+                pass  # every line must be understood before any is rewritten
+            migrate(path, trees, self._results.schema)
+            self._results.close()
+            self._results = Log(path, "results")
         try:
-            _lock(self._file, self.folder)
-            _repair(self._file)
-            self._records = {(r.arm, r.problem_id): r for r in read(path)}
+            self._trees = Log(trees, "trees")
+            self._index = {}
+            for line in lines(path):
+                record = _parsed(line, path, SCHEMA)
+                self._index[record.file_key] = _Entry(record.outcome, line.offset)
         except BaseException:
-            os.close(self._file)
+            self._results.close()
             raise
+
+    def _close(self) -> None:
+        self._results.close()
+        self._trees.close()
 
     def _foreign(self) -> bool:
         """Whether a record belongs to another run than this one."""
-        return any(
-            arm not in self._arms
-            or record.configuration != self._arms[arm].configuration
-            or problem not in self._arms[arm].problems
-            for (arm, problem), record in self._records.items()
-        )
+        return any(all(key not in arm for arm in self._arms.values()) for key in self._index)
 
     def _finished(self) -> bool:
         return (self.folder / SUMMARY).exists() and all(
-            self.done(label) == arm.problems for label, arm in self._arms.items()
+            len(self.done(label)) == len(arm) for label, arm in self._arms.items()
         )
 
     def _bare(self) -> bool:
         """Whether there is a summary without results: that of a sweep."""
-        return (self.folder / SUMMARY).exists() and not self._records
+        return (self.folder / SUMMARY).exists() and not self._index
 
     def _move_aside(self) -> Path:
         places = (self.folder / "earlier" / str(n) for n in itertools.count(1))
@@ -165,20 +206,69 @@ class Store:
 def read(path: Path) -> Iterator[Record]:
     """The records of a file, in the order in which they were written; a torn last line is left out.
 
+    A file of an earlier version is read as it is, and brought to the present schema on the way.
+
     Raises:
         ConfigError: A complete line is no record.
     """
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if not line.endswith(b"\n"):
-                return
-            try:
-                yield Record.model_validate_json(line)
-            except ValidationError as error:
-                raise ConfigError(
-                    f"Line {number} of {path} is no record of this version of tts.",
-                    hint="Choose another folder with hydra.run.dir=...",
-                ) from error
+    schema = schema_of(path, "results")
+    for line in lines(path):
+        yield _parsed(line, path, schema)
+
+
+class Trees:
+    """The trees of a run, found by key; read one at a time.
+
+    Args:
+        folder: Of the run.
+
+    Raises:
+        ConfigError: There are none.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / TREES
+        if not self._path.exists():
+            raise ConfigError(
+                f"{folder} holds no {TREES}: the run kept no texts.",
+                hint="Run it with keep=texts.",
+            )
+        schema_of(self._path, "trees")
+        found = ((_key(line.data), line.offset) for line in lines(self._path))
+        self._offsets = {key: offset for key, offset in found if key}
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self._offsets
+
+    def __getitem__(self, key: Key) -> TreeRecord:
+        """The last tree under a key.
+
+        Raises:
+            KeyError: There is none.
+        """
+        with self._path.open("rb") as file:
+            file.seek(self._offsets[key])
+            return TreeRecord.model_validate_json(file.readline())
+
+
+def _key(line: bytes) -> Key | None:
+    """The key of a tree, without reading the rest of it."""
+    match = _KEY.match(line)
+    if match is None:
+        return None
+    return Key(json.loads(match[1]), json.loads(match[2]), int(match[3]))
+
+
+def _parsed(line: Line, path: Path, schema: int) -> Record:
+    try:
+        if schema == SCHEMA:
+            return Record.model_validate_json(line.data)
+        return Record.model_validate(upgrade(json.loads(line.data), schema)[0])
+    except (ValueError, KeyError, AttributeError) as error:
+        raise ConfigError(
+            f"Line {line.number} of {path} is no record of this version of tts.",
+            hint="Choose another folder with hydra.run.dir=...",
+        ) from error
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -186,27 +276,3 @@ def write_atomically(path: Path, text: str) -> None:
     temporary = path.with_name(path.name + ".part")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)
-
-
-def _lock(file: int, folder: Path) -> None:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise ConfigError(
-            f"Another run is writing to {folder}.",
-            hint="Wait for it, or choose another folder with hydra.run.dir=...",
-        ) from error
-
-
-def _repair(file: int) -> None:
-    """Cut off what a kill has left of a line at the end."""
-    size = end = os.fstat(file).st_size
-    while end > 0:
-        start = max(0, end - 65536)
-        newline = os.pread(file, end - start, start).rfind(b"\n")
-        if newline >= 0:
-            end = start + newline + 1
-            break
-        end = start
-    if end < size:
-        os.ftruncate(file, end)
