@@ -1,0 +1,108 @@
+"""Rescoring: what other votes, verifiers and graders make of the same samples."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from tts.errors import CapabilityMissing, ConfigError, VerifierError
+from tts.evaluation.estimators import Pool
+from tts.evaluation.rescoring import Judge, check_verifier_fits, rescore
+from tts.evaluation.samples import Samples
+from tts.tasks import MathAnswers, grade
+from tts.testing import LengthVerifier
+from tts.types import Problem, Score, Segment, Trajectory
+from tts.verifiers.likelihood import Likelihood
+
+
+async def mark(problem, answer, gold):
+    return await grade(answer, gold)
+
+
+def samples(texts, scores=(), gold="4", logprobs=None):
+    nodes = [
+        Trajectory.root().extend(Segment(t, logprobs=logprobs), child=i, clock=0)
+        for i, t in enumerate(texts)
+    ]
+    if scores:
+        nodes = [n.scored(Score(s, "probability")) for n, s in zip(nodes, scores, strict=True)]
+    return Samples(Problem("p", prompt="2+2="), gold, tuple(nodes))
+
+
+async def test_texts_are_read_and_graded():
+    texts = ["\\boxed{4}", "\\boxed{4.0}", "\\boxed{5}", "no idea"]
+    pool = await Judge(MathAnswers(), mark).pool(samples(texts, (0.5, 0.1, 0.9, 0.2)))
+    assert pool == Pool(("4", "4", "5", None), (True, True, False, False), (0.5, 0.1, 0.9, 0.2))
+
+
+async def test_another_format_makes_other_answers():
+    text = "The total is 7."
+    strict = Judge(MathAnswers(fallback_last_number=False), mark)
+    assert (await strict.pool(samples([text], gold="7"))).correct == (False,)
+    assert (await Judge(MathAnswers(), mark).pool(samples([text], gold="7"))).correct == (True,)
+
+
+async def test_a_verifier_scores_anew():
+    judge = Judge(MathAnswers(), mark, LengthVerifier())
+    pool = await judge.pool(samples(["\\boxed{4}", "\\boxed{5}"], (1.0, 1.0)))
+    assert len(set(pool.scores)) == 2
+    judge = Judge(MathAnswers(), mark, Likelihood())
+    pool = await judge.pool(samples(["\\boxed{4}"], logprobs=(-0.5, -1.5)))
+    assert pool.scores == (pytest.approx(math.exp(-1)),)
+
+
+async def test_a_verifier_that_asks_a_model_is_refused():
+    class Asking(LengthVerifier):
+        async def score(self, problem, trajectories, ctx):
+            return ctx.backend
+
+    with pytest.raises(CapabilityMissing, match="sends no request"):
+        await Judge(MathAnswers(), mark, Asking()).pool(samples(["\\boxed{4}"]))
+
+
+def test_log_probabilities_that_are_missing_are_named():
+    with pytest.raises(VerifierError, match="the samples hold none"):
+        check_verifier_fits(Likelihood(), [samples(["x"])])
+    check_verifier_fits(Likelihood(), [samples(["x"], logprobs=(-1.0,))])
+    check_verifier_fits(LengthVerifier(), [samples(["x"])])
+
+
+POOLS = {
+    "a": Pool(("4", "5", "4", None), (True, False, True, False), (0.2, 0.9, 0.3, 0.1)),
+    "b": Pool(("7", "7", "8", "9"), (False, False, False, True), (0.1, 0.1, 0.1, 0.9)),
+}
+
+
+def test_every_method_against_counting_by_hand():
+    found = rescore(POOLS)
+    means = {m: {k: i.mean for k, i in c.items()} for m, c in found.curves.items()}
+    assert list(means["pass"]) == [1, 2, 4]
+    # One of four and two of four are right; pairs without a right one: 1 of 6, and 3 of 6.
+    assert means["pass"] == pytest.approx({1: 3 / 8, 2: (5 / 6 + 1 / 2) / 2, 4: 1.0})
+    assert means["majority"][4] == pytest.approx((1 + 0) / 2)
+    assert means["best_of_n"][4] == pytest.approx((0 + 1) / 2)
+    # 0.2 + 0.3 for the right answer against 0.9; 0.9 for the right one against 0.2 and 0.1.
+    assert means["weighted"][4] == pytest.approx((0 + 1) / 2)
+    assert all(curve[1] == pytest.approx(3 / 8) for curve in means.values())
+    assert (found.n_problems, found.n_samples, found.answered) == (2, (4, 4), 7 / 8)
+    assert found.notes == ()
+
+
+def test_what_cannot_be_told_is_missing_and_said():
+    bare = Pool(("4",), (True,))
+    found = rescore({"a": bare, "b": bare})
+    assert set(found.curves) == {"pass", "majority"}
+    assert not found.notes
+    found = rescore({**POOLS, "c": bare})
+    assert set(found.curves) == {"pass", "majority"}
+    assert len(found.notes) == 2
+    rewards = Pool(("4", "5"), (True, False), (-3.0, 7.5))
+    found = rescore({"a": rewards})
+    assert set(found.curves) == {"pass", "majority", "best_of_n"}
+    assert "adds probabilities" in found.notes[0]
+
+
+def test_a_k_beyond_the_pool_is_refused():
+    with pytest.raises(ConfigError, match="pool of 4"):
+        rescore(POOLS, [1, 8])
