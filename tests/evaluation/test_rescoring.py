@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from tts.errors import CapabilityMissing, ConfigError, VerifierError
+from tts.errors import CapabilityMissing, ConfigError
 from tts.evaluation.estimators import Pool
 from tts.evaluation.rescoring import Judge, check_verifier_fits, rescore
 from tts.evaluation.samples import Samples
@@ -16,18 +16,18 @@ from tts.types import Problem, Score, Segment, Trajectory
 from tts.verifiers.likelihood import Likelihood
 
 
-async def mark(problem, answer, gold):
-    return await grade(answer, gold)
+async def mark(problem_id, answer):
+    return await grade(answer, {"p": "4", "seven": "7"}[problem_id])
 
 
-def samples(texts, scores=(), gold="4", logprobs=None):
+def samples(texts, scores=(), *, problem="p", logprobs=None):
     nodes = [
         Trajectory.root().extend(Segment(t, logprobs=logprobs), child=i, clock=0)
         for i, t in enumerate(texts)
     ]
     if scores:
         nodes = [n.scored(Score(s, "probability")) for n, s in zip(nodes, scores, strict=True)]
-    return Samples(Problem("p", prompt="2+2="), gold, tuple(nodes))
+    return Samples(Problem(problem, prompt="2+2="), "unused", tuple(nodes))
 
 
 async def test_texts_are_read_and_graded():
@@ -39,8 +39,8 @@ async def test_texts_are_read_and_graded():
 async def test_another_format_makes_other_answers():
     text = "The total is 7."
     strict = Judge(MathAnswers(fallback_last_number=False), mark)
-    assert (await strict.pool(samples([text], gold="7"))).correct == (False,)
-    assert (await Judge(MathAnswers(), mark).pool(samples([text], gold="7"))).correct == (True,)
+    assert (await strict.pool(samples([text], problem="seven"))).correct == (False,)
+    assert (await Judge(MathAnswers(), mark).pool(samples([text], problem="seven"))).correct == (True,)
 
 
 async def test_a_verifier_scores_anew():
@@ -62,7 +62,7 @@ async def test_a_verifier_that_asks_a_model_is_refused():
 
 
 def test_log_probabilities_that_are_missing_are_named():
-    with pytest.raises(VerifierError, match="the samples hold none"):
+    with pytest.raises(CapabilityMissing, match="the samples hold none"):
         check_verifier_fits(Likelihood(), [samples(["x"])])
     check_verifier_fits(Likelihood(), [samples(["x"], logprobs=(-1.0,))])
     check_verifier_fits(LengthVerifier(), [samples(["x"])])

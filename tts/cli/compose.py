@@ -132,7 +132,7 @@ class Composer:
                 cfg = hydra_compose("config", attempt)
             except (HydraException, OmegaConfBaseException):
                 continue
-            return list(_paths(OmegaConf.to_container(cfg), ""))
+            return list(paths(OmegaConf.to_container(cfg)))
         return []
 
     def _groups(self) -> list[str]:
@@ -171,11 +171,12 @@ def _values(override: Override) -> list[str]:
         ) from error
 
 
-def _paths(node: Any, prefix: str) -> Iterator[str]:
+def paths(node: Any, prefix: str = "") -> Iterator[str]:
+    """The dotted paths of all fields of a nested mapping."""
     if isinstance(node, dict):
         for key, value in node.items():
             yield f"{prefix}{key}"
-            yield from _paths(value, f"{prefix}{key}.")
+            yield from paths(value, f"{prefix}{key}.")
 
 
 def _quote(text: str) -> str:

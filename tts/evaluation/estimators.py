@@ -161,8 +161,8 @@ def weighted_majority_at_k(pool: Pool, k: int, *, draws: int = 20_000, seed: int
     if exact:
         subsets = np.array(list(itertools.combinations(range(n), k)))
     else:
-        rng = np.random.default_rng(seed)
-        subsets = np.stack([rng.choice(n, k, replace=False) for _ in range(draws)])
+        shuffled = np.random.default_rng(seed).random((draws, n))
+        subsets = np.argpartition(shuffled, k, axis=1)[:, :k]
     return Estimate(_weighted(pool, scores, subsets), exact)
 
 
@@ -214,14 +214,15 @@ def _weighted(pool: Pool, scores: Floats, subsets: NDArray[np.int64]) -> float:
     keys = sorted({key for key in pool.keys if key is not None})
     if not keys:
         return 0.0
-    voted = np.array([[own == key for key in keys] for own in pool.keys])
-    right = voted.T @ np.array(pool.correct, dtype=np.float64) / voted.sum(0)
-    weight = sum((voted * scores[:, None])[column] for column in subsets.T)
-    present = sum(voted[column].astype(np.int64) for column in subsets.T)
-    weight = np.where(np.asarray(present) > 0, weight, -np.inf)
+    voted = np.array([[own == key for key in keys] for own in pool.keys], dtype=np.float64)
+    right = np.array(pool.correct) @ voted / voted.sum(0)
+    drawn = np.zeros((len(subsets), len(voted)))
+    np.put_along_axis(drawn, subsets, 1.0, axis=1)
+    present = drawn @ voted > 0
+    weight = np.where(present, drawn @ (voted * scores[:, None]), -np.inf)
     # Sums that differ by rounding alone are tied.
     best = weight.max(1, keepdims=True)
-    tied = (weight >= best - 1e-12 * np.maximum(1.0, np.abs(best))) & (np.asarray(present) > 0)
+    tied = present & (weight >= best - 1e-12 * np.maximum(1.0, np.abs(best)))
     return float((tied @ right / np.maximum(tied.sum(1), 1)).mean())
 
 

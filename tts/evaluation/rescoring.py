@@ -10,7 +10,7 @@ import random
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tts.errors import CapabilityMissing, VerifierError
+from tts.errors import CapabilityMissing
 from tts.evaluation.estimators import (
     Pool,
     best_of_k,
@@ -23,10 +23,10 @@ from tts.evaluation.samples import Samples
 from tts.evaluation.statistics import Interval
 from tts.protocols import AnswerFormat, Backend, Verifier
 from tts.seeds import derive
-from tts.types import Problem, Score
+from tts.types import Capability, ProblemId, Score
 
-Grader = Callable[[Problem, str, str], Awaitable[bool]]
-"""Says whether an answer (second) to a problem is the right one (third)."""
+Grader = Callable[[ProblemId, str], Awaitable[bool]]
+"""Says whether an answer to a problem is right, as `Task.grade` does."""
 
 DRAWS = 1000
 """Subsets that a weighted vote looks at where there are more."""
@@ -56,7 +56,7 @@ class Judge:
         found = [self.answers.extract(t.text) for t in samples.trajectories]
         different = sorted({answer for answer in found if answer is not None})
         keys = {answer: await self.answers.key(answer) for answer in different}
-        marks = {a: await self.grade(samples.problem, a, samples.gold) for a in different}
+        marks = {a: await self.grade(samples.problem.id, a) for a in different}
         return Pool(
             tuple(None if answer is None else keys[answer] for answer in found),
             tuple(answer is not None and marks[answer] for answer in found),
@@ -126,6 +126,7 @@ def rescore(pools: Mapping[str, Pool], ks: Sequence[int] = ()) -> Rescored:
     if min(sizes) < max(sizes):
         notes.append(
             f"Problems have {min(sizes)} to {max(sizes)} samples; the curves end at {min(sizes)}."
+            " If what was found decided how many, the curves lean."
         )
     curves = {
         "pass": curve(pools, ks, pass_at_k),
@@ -159,12 +160,12 @@ def check_verifier_fits(verifier: Verifier, samples: Sequence[Samples]) -> None:
     """Refuse a verifier that needs log-probabilities of samples that hold none.
 
     Raises:
-        VerifierError: It does.
+        CapabilityMissing: It does.
     """
-    if "logprobs" in verifier.requires and any(
+    if Capability.LOGPROBS in verifier.requires and any(
         t.logprobs is None for s in samples for t in s.trajectories
     ):
-        raise VerifierError(
+        raise CapabilityMissing(
             f"{type(verifier).__name__} needs log-probabilities, and the samples hold none.",
             hint="Run with keep=tokens and a verifier that asks for them.",
         )

@@ -16,7 +16,7 @@ from typing import Any
 
 from tts.errors import ConfigError
 from tts.evaluation.records import Record
-from tts.evaluation.store import RESULTS, Trees, read
+from tts.evaluation.store import RESULTS, Trees, modernise, read
 from tts.types import Problem, Scale, Score, Segment, Trajectory
 
 FIELDS = ("id", "prompt", "answer", "samples", "scores")
@@ -80,6 +80,7 @@ def read_run(folder: Path, problems: Mapping[str, Problem]) -> dict[str, list[Sa
     """
     if not (folder / RESULTS).exists():
         raise ConfigError(f"{folder} holds no {RESULTS}.", hint="Name the folder of a run.")
+    modernise(folder)
     trees = Trees(folder)
     pools: dict[tuple[str, str], list[Trajectory]] = {}
     golds: dict[str, str] = {}

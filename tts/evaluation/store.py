@@ -159,13 +159,8 @@ class Store:
 
     def _open(self) -> None:
         path, trees = self.folder / RESULTS, self.folder / TREES
+        modernise(self.folder)
         self._results = Log(path, "results")
-        if self._results.schema < SCHEMA:
-            for _ in read(path):
-                pass  # every line must be understood before any is rewritten
-            migrate(path, trees, self._results.schema)
-            self._results.close()
-            self._results = Log(path, "results")
         try:
             self._trees = Log(trees, "trees")
             self._index = {}
@@ -201,6 +196,26 @@ class Store:
             if (self.folder / name).exists():
                 (self.folder / name).rename(place / name)
         return place
+
+
+def modernise(folder: Path) -> None:
+    """Bring the files of a folder to the present schema, if they are of an earlier one.
+
+    Raises:
+        ConfigError: Another process writes to them, or a line cannot be understood.
+        OSError: They cannot be written to.
+    """
+    path = folder / RESULTS
+    if not path.exists() or schema_of(path, "results") == SCHEMA:
+        return
+    log = Log(path, "results")
+    try:
+        if log.schema < SCHEMA:
+            for _ in read(path):
+                pass  # every line must be understood before any is rewritten
+            migrate(path, folder / TREES, log.schema)
+    finally:
+        log.close()
 
 
 def read(path: Path) -> Iterator[Record]:

@@ -1,0 +1,80 @@
+"""A finished run's configuration, with some of it changed: for work on what the run has left."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from tts.cli.complaints import explain, unknown_field
+from tts.cli.compose import Composer, composer, paths
+from tts.errors import ConfigError
+from tts.evaluation.store import CONFIG
+
+PARTS = ("task", "verifier")
+"""What of a configuration judges samples."""
+
+
+def adjusted(
+    folder: Path | None, overrides: Sequence[str], config_dir: Path | None
+) -> Mapping[str, Any]:
+    """Task and verifier, as they were in a run or as they are by default, with changes.
+
+    The verifier is null unless the overrides name one: samples keep the scores that they have.
+
+    Args:
+        folder: Of the run; None for the defaults of the task `jsonl`.
+        overrides: As on the command line.
+        config_dir: A folder of further configurations.
+
+    Raises:
+        ConfigError: The folder holds no configuration, or an override fits nothing.
+    """
+    with composer(config_dir) as known:
+        config = _saved(folder) if folder else known.compose(["task=jsonl", "task.path=unused"])
+        parts = OmegaConf.masked_copy(config, list(PARTS))
+        parts.verifier = None
+        for override in known.parse(overrides):
+            _apply(known, parts, override)
+        try:
+            found = OmegaConf.to_container(parts, resolve=True, throw_on_missing=True)
+        except OmegaConfBaseException as error:
+            raise explain(error, [], []) from error
+    assert isinstance(found, dict)
+    return {str(key): value for key, value in found.items()}
+
+
+def _apply(known: Composer, parts: DictConfig, override: Override) -> None:
+    key = str(override.get_key_element())
+    if override.is_sweep_override():
+        raise ConfigError(f"{override.input_line} has several values.", hint="Give one.")
+    if key not in PARTS and key.split(".")[0] not in PARTS:
+        raise ConfigError(
+            f"{override.input_line} says nothing of samples that are there.",
+            hint="Change the task (task.answers, ...) or the verifier.",
+        )
+    if known.is_group(key):
+        parts[key] = known.compose([str(override.input_line)])[key]
+        return
+    node = OmegaConf.to_container(parts)
+    assert isinstance(node, dict)
+    if key not in (there := list(paths(node))):
+        raise unknown_field(key, there)
+    OmegaConf.update(parts, key, override.value())
+
+
+def _saved(folder: Path) -> DictConfig:
+    try:
+        content = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(
+            f"{folder} holds no {CONFIG} that can be read.", hint="Name the folder of a run."
+        ) from error
+    if not isinstance(content, dict) or not set(PARTS) <= content.keys():
+        raise ConfigError(f"{folder / CONFIG} is not the configuration of a run.")
+    return OmegaConf.create(content)
