@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import subprocess
 import sys
 import tomllib
+import venv
 import zipfile
 from pathlib import Path
 
@@ -37,6 +40,87 @@ def test_the_wheel_carries_configurations_and_models(wheel):
 def test_the_wheel_has_the_command(wheel):
     entry = next(n for n in wheel.namelist() if n.endswith("entry_points.txt"))
     assert "tts = tts.cli:main" in wheel.read(entry).decode()
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory):
+    """The wheel in an environment of its own, with what it depends on from this one."""
+    root = tmp_path_factory.mktemp("installed")
+    venv.create(root / "venv")
+    python = root / "venv" / "bin" / "python"
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "-q"]
+    subprocess.run([*pip, "--no-deps", "--no-index", wheel.filename], check=True)
+    # A folder on the path, unlike a site folder, does not get its own .pth files read: the editable
+    # checkout of this environment stays out.
+    folders = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
+    (site,) = (root / "venv" / "lib").glob("python*/site-packages")
+    (site / "dependencies.pth").write_text("".join(f"{folder}\n" for folder in folders))
+    (root / "elsewhere").mkdir()
+    return root
+
+
+def run(installed, *words, code=0):
+    """Run a command of the installed package in a bare environment, outside the checkout."""
+    done = subprocess.run(
+        [str(installed / "venv" / "bin" / words[0]), *words[1:]],
+        cwd=installed / "elsewhere",
+        env={"PATH": "/usr/bin:/bin", "HOME": str(installed)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_the_installed_package_is_the_one_in_the_wheel(installed):
+    said = run(installed, "python", "-c", "import tts, sys; print(tts.__file__, *sys.path)")
+    package, *path = said.split()
+    assert Path(package).is_relative_to(installed / "venv")
+    assert str(ROOT) not in path
+    assert run(installed, "tts", "--version").startswith("tts 0.")
+    configs = run(installed, "python", "-c", "from tts.cli.arguments import *; print(config_dir())")
+    assert Path(configs.strip()) == Path(package).parent / "configs"
+
+
+@pytest.mark.slow
+def test_the_installed_doctor_finds_everything(installed):
+    run(installed, "tts", "doctor", "--json", "doctor.json")
+    report = json.loads((installed / "elsewhere" / "doctor.json").read_text())
+    found = {f["name"]: f for f in report["findings"]}
+    assert report["works"] and found["tts run"]["state"] == "ok"
+    assert found["mini-reasoner"]["said"].endswith("files as released")
+    assert str(installed) in found["tts"]["said"]
+
+
+@pytest.mark.slow
+def test_the_installed_package_runs_a_simulation(installed):
+    before = set((installed / "elsewhere").rglob("summary.json"))
+    run(installed, "tts", "run", "backend=simulated", "task.n_problems=4")
+    (summary,) = set((installed / "elsewhere" / "outputs").rglob("summary.json")) - before
+    (row,) = json.loads(summary.read_text())
+    assert (row["backend"], row["n_problems"], row["n_failed"]) == ("simulated", 4, 0)
+
+
+@pytest.mark.slow
+@pytest.mark.engine
+@pytest.mark.timeout(600)  # a first start without any cache
+def test_the_installed_package_runs_its_model(installed):
+    folder = "hydra.run.dir=outputs/real"
+    run(installed, "tts", "run", "task.n_problems=4", "strategy=greedy", folder)
+    (row,) = json.loads((installed / "elsewhere" / "outputs" / "real" / "summary.json").read_text())
+    assert (row["model"], row["backend"]) == ("mini-reasoner", "vllm")
+    assert row["n_problems"] == 4 and row["n_failed"] == 0 and row["completion_tokens"] > 40
+
+
+def test_the_bundled_models_are_those_that_are_listed():
+    folder = ROOT / "tts" / "models"
+    lines = (folder / "SHA256SUMS").read_text().splitlines()
+    listed = {name: digest for digest, name in map(str.split, lines)}
+    files = {p for p in folder.glob("*/*") if p.suffix != ".md"}
+    assert set(listed) == {str(p.relative_to(folder)) for p in files}
+    for name, digest in listed.items():
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest, name
 
 
 def _normal(name: str) -> str:

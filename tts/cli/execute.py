@@ -6,25 +6,30 @@ import asyncio
 import json
 import logging
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
 
+from tts.cli.claims import Pledge, decide, read_pledges
 from tts.cli.jobs import Job
 from tts.cli.workshop import Work, Workshop
 from tts.errors import ConfigError
 from tts.evaluation import store as files
+from tts.evaluation.claims import Claim
 from tts.evaluation.progress import Display
 from tts.evaluation.provenance import command_line, provenance
 from tts.evaluation.records import Outcome
-from tts.evaluation.report import markdown, show
+from tts.evaluation.report import markdown, show, title
 from tts.evaluation.runner import evaluate
+from tts.evaluation.statistics import Outcomes
 from tts.evaluation.store import Store, write_atomically
-from tts.evaluation.summary import Row, dump
+from tts.evaluation.summary import Row, adjusted, by_problem, dump
 
 
 def execute(jobs: Sequence[Job]) -> bool:
@@ -38,12 +43,13 @@ def execute(jobs: Sequence[Job]) -> bool:
         TTSError: A fault ended the run.
         KeyboardInterrupt: The user did; the folder tells how to go on.
     """
+    pledges = [read_pledges(job.config, [arm.label for arm in job.arms]) for job in jobs]
     workshop = Workshop()
     works = [workshop.work(job, arm) for job in jobs for arm in job.arms]
     with ExitStack() as stack:
         display = stack.enter_context(Display(Console(stderr=True, highlight=False)))
         _listen(display)
-        run = _Run(jobs, works, display)
+        run = _Run(jobs, works, pledges, display)
         run.open(stack)
         try:
             asyncio.run(run.all())
@@ -75,8 +81,15 @@ def _listen(display: Display) -> None:
 class _Run:
     """All jobs of a command, from open folders to reports."""
 
-    def __init__(self, jobs: Sequence[Job], works: Sequence[Work], display: Display) -> None:
-        self._jobs, self._works, self._display = jobs, works, display
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        works: Sequence[Work],
+        pledges: Sequence[Sequence[Pledge]],
+        display: Display,
+    ) -> None:
+        self._jobs, self._works, self._pledges = jobs, works, pledges
+        self._display = display
         self._stores: dict[int, Store] = {}
         self._rows: dict[int, Row] = {}
         # One engine after the other: two may not fit the memory, and each is started once.
@@ -139,17 +152,20 @@ class _Run:
         """
         console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
         everything: list[tuple[Row, Work]] = []
-        for job in self._jobs:
+        claims: list[Claim] = []
+        for job, pledges in zip(self._jobs, self._pledges, strict=True):
             works = self._of(job)
             rows = self._compared([(self._rows[id(work)], work) for work in works])
-            _write(job.folder, rows)
+            decided = self._decided(works, pledges, title(rows))
+            claims += decided
+            _write(job.folder, rows, decided)
             everything += [(_labelled(self._rows[id(work)], job), work) for work in works]
         sweep = self._jobs[0].sweep
         folder = sweep or self._jobs[0].folder
         rows = self._compared(everything)
         if sweep:
-            _write(sweep, rows)
-        show(rows, console)
+            _write(sweep, rows, claims)
+        show(rows, console, claims)
         console.print(f"Results: {_nice(folder)}", style="bold")
         return any(row.n_failed for row in rows)
 
@@ -179,7 +195,15 @@ class _Run:
         for row, work in pairs[1:]:
             same = work.task.digest == first.task.digest
             rows.append(row.against(self._outcomes(work), reference) if same else row)
-        return rows
+        return adjusted(rows)
+
+    def _decided(self, works: Sequence[Work], pledges: Sequence[Pledge], on: str) -> list[Claim]:
+        by_label = {work.arm.label: work for work in works}
+
+        def outcomes(label: str) -> Outcomes:
+            return by_problem(self._outcomes(by_label[label]))
+
+        return decide(pledges, outcomes, on=on, command=shlex.join(command_line()))
 
     def _outcomes(self, work: Work) -> list[Outcome]:
         return self._stores[id(work.job)].outcomes(work.arm.label)
@@ -205,11 +229,14 @@ def _short(override: str) -> str:
     return key.rpartition(".")[2] + equals + value
 
 
-def _write(folder: Path, rows: Sequence[Row]) -> None:
-    """Write table, picture and summary; the summary last, as the sign of a finished run."""
+def _write(folder: Path, rows: Sequence[Row], claims: Sequence[Claim]) -> None:
+    """Write tables, picture and summary; the summary last, as the sign of a finished run."""
     from tts.evaluation.plot import draw
 
-    write_atomically(folder / files.TABLE, markdown(rows))
+    write_atomically(folder / files.TABLE, markdown(rows, claims))
+    if claims:
+        text = json.dumps([asdict(claim) for claim in claims], indent=2) + "\n"
+        write_atomically(folder / files.CLAIMS, text)
     draw(rows, folder / files.PICTURE)
     write_atomically(folder / files.SUMMARY, dump(rows))
 

@@ -16,7 +16,16 @@ from tts.cli.complaints import explain
 from tts.cli.compose import Composer, composer
 from tts.errors import ConfigError
 
-NOT_AN_OUTCOME = ("hydra", "arms", "experiment", "concurrency", "repeats", "keep", "replay")
+NOT_AN_OUTCOME = (
+    "hydra",
+    "arms",
+    "experiment",
+    "concurrency",
+    "repeats",
+    "keep",
+    "replay",
+    "claims",
+)
 """Fields that change no result: they stay out of the hash that keeps runs apart."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast, get_args
 
 from tts.cli.build import build, integer
@@ -51,7 +52,7 @@ class Workshop:
         # The backend last: it may have to look for a model and read its tokenizer.
         setup = Setup(
             **parts,
-            backend=self._backend(config["backend"]),
+            backend=self._backend(config["backend"], config["replay"]),
             answers=task.answers,
             sampling=sampling,
             max_tokens=task.max_tokens,
@@ -59,27 +60,40 @@ class Workshop:
         )
         check(task, setup)
         names = _names(job, arm, setup, task)
+        # What the backend says of itself, not how it was configured: the number of requests in
+        # flight, or the port of a server, makes no other run.
         outcome = {k: v for k, v in config.items() if k not in NOT_AN_OUTCOME}
-        outcome["weights"] = _weights(setup.backend)
+        outcome |= {"model": config["model"]["sampling"], "backend": setup.backend.identity()}
         made = Arm(
             arm.label, setup, names, outcome, integer(config, "repeats", 1), _keep(config["keep"])
         )
         return Work(job, made, task, concurrency)
 
-    def _backend(self, node: Mapping[str, Any]) -> Backend:
-        key = json.dumps(node, sort_keys=True)
+    def _backend(self, node: Mapping[str, Any], replay: Mapping[str, Any]) -> Backend:
+        key = json.dumps([node, replay], sort_keys=True)
         if key not in self._backends:
-            self._backends[key] = build("backend", node)
+            backend: Backend = build("backend", node)
+            self._backends[key] = _replayed(backend, replay)
         return self._backends[key]
 
 
 _PARTS = ("strategy", "verifier", "budget", "controller")
 
 
-def _weights(backend: Backend) -> object:
-    """The hash of a model's weights, where the backend knows it: a path alone proves nothing."""
-    ask = getattr(backend, "provenance", None)
-    return ask().get("weights") if ask else None
+def _replayed(backend: Backend, replay: Mapping[str, Any]) -> Backend:
+    """The backend behind a replay cache, if one is wanted."""
+    path, offline = replay["path"], replay["offline"]
+    if not isinstance(offline, bool):
+        raise ConfigError(f"replay.offline is {offline!r}; it must be true or false.")
+    if path is None and not offline:
+        return backend
+    if not isinstance(path, str):
+        raise ConfigError(
+            f"replay.path is {path!r}; it must be a folder.", hint="Set replay.path=replay."
+        )
+    from tts.backends.replay import ReplayBackend  # loads SQLite
+
+    return ReplayBackend(backend, Path(path).expanduser(), offline=offline)
 
 
 def _keep(value: object) -> Keep:

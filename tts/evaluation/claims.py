@@ -84,7 +84,7 @@ class Claim:
             ConfigError: The kind is unknown, the margin does not fit it, the level is not above 0
                 and below 1, or no problem is shared.
         """
-        _check(kind, margin, level)
+        check(kind, margin, level)
         paired = differences(arm, reference)
         if not paired:
             raise ConfigError("reference: it shares no problem with the arm.")
@@ -160,7 +160,13 @@ def cautious(
     return Interval(plain.mean, min(plain.low, lower.low), max(plain.high, upper.high))
 
 
-def _check(kind: str, margin: float, level: float) -> None:
+def check(kind: str, margin: float, level: float = 0.95) -> None:
+    """Refuse a claim that means nothing, before anything is run.
+
+    Raises:
+        ConfigError: The kind is unknown, the margin does not fit it, or the level is not above 0
+            and below 1.
+    """
     if kind not in ("superiority", "non-inferiority", "equivalence"):
         raise ConfigError(
             f"kind: there is no {kind!r}.", hint="Use superiority, non-inferiority or equivalence."

@@ -12,6 +12,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from tts.evaluation.claims import Claim, head
 from tts.evaluation.summary import Row
 
 _NONE = "–"
@@ -90,19 +91,33 @@ def notes(rows: Sequence[Row]) -> list[str]:
     return said
 
 
-def markdown(rows: Sequence[Row]) -> str:
+def markdown(rows: Sequence[Row], claims: Sequence[Claim] = ()) -> str:
     """The text of `summary.md`."""
     said = "".join(f"\n{note}\n" for note in notes(rows))
-    return "\n".join(sheet.markdown() for sheet in sheets(rows)) + said
+    decided = "\n".join(["", head(), *(claim.markdown() for claim in claims), ""]) if claims else ""
+    return "\n".join(sheet.markdown() for sheet in sheets(rows)) + decided + said
 
 
-def show(rows: Sequence[Row], console: Console) -> None:
-    """Print tables and notes."""
+def show(rows: Sequence[Row], console: Console, claims: Sequence[Claim] = ()) -> None:
+    """Print tables, claims and notes."""
     for sheet in sheets(rows):
         console.print(sheet.rich(console.width))
         console.print()
+    for claim in claims:
+        console.print(_sentence(claim))
+    if claims:
+        console.print()
     for note in notes(rows):
         console.print(note, style="yellow")
+
+
+def _sentence(claim: Claim) -> str:
+    span = _span(claim.interval.low, claim.interval.high, "+")
+    margin = f", margin {100 * claim.margin:g}" if claim.margin else ""
+    return (
+        f"Claim of {claim.kind}{margin}, {claim.what}: [bold]{claim.verdict}[/bold]"
+        f" ({100 * claim.interval.mean:+.1f} {span} points)"
+    )
 
 
 def title(rows: Sequence[Row]) -> str:
@@ -120,11 +135,11 @@ def title(rows: Sequence[Row]) -> str:
 
 
 def _overview(rows: Sequence[Row]) -> Sheet:
-    columns = (
+    columns: tuple[str, ...] = (
         "strategy", "accuracy % [95%]", "tokens", "sequential\ntokens", "verifier\ncalls",
         "FLOPs", "tokens\na point", "dollars", "seconds",
     )  # fmt: skip
-    lines = tuple(
+    lines: tuple[tuple[str, ...], ...] = tuple(
         (
             row.strategy,
             _accuracy(row),
@@ -145,19 +160,25 @@ def _overview(rows: Sequence[Row]) -> Sheet:
 
 
 def _pairs(rows: Sequence[Row]) -> Sheet:
-    columns = ("strategy", "points [95%]", "only it\nsolved", "only the\nother solved", "p")
+    columns = ("strategy", "points [95%]", "only it\nsolved", "only the\nother solved", "p (Holm)")
     lines = tuple(
         (
             row.strategy,
             f"{100 * row.difference:+.1f} {_span(row.difference_low, row.difference_high, '+')}",
             str(row.wins),
             str(row.losses),
-            f"{row.p_value:.3f}" if row.p_value is not None and row.p_value >= 0.001 else "< 0.001",
+            _p(row.p_value if row.p_adjusted is None else row.p_adjusted),
         )
         for row in rows[1:]
         if row.difference is not None
     )
     return Sheet(f"Against {rows[0].strategy}, problem by problem", columns, lines)
+
+
+def _p(value: float | None) -> str:
+    if value is None:
+        return _NONE
+    return f"{value:.3f}" if value >= 0.001 else "< 0.001"
 
 
 def _accuracy(row: Row) -> str:

@@ -30,8 +30,8 @@ from tts.evaluation.trees import TreeRecord
 
 RESULTS, TREES, SUMMARY = "results.jsonl", "trees.jsonl", "summary.json"
 TABLE, PICTURE = "summary.md", "accuracy_vs_compute.png"
-CONFIG, PROVENANCE = "config.yaml", "provenance.json"
-FILES = (SUMMARY, TABLE, PICTURE, CONFIG, PROVENANCE, TREES, RESULTS)
+CONFIG, PROVENANCE, CLAIMS = "config.yaml", "provenance.json", "claims.json"
+FILES = (SUMMARY, TABLE, CLAIMS, PICTURE, CONFIG, PROVENANCE, TREES, RESULTS)
 """All that a run writes; the results last, so that a folder half moved is still recognised."""
 
 _TEXT = rb'"(?:[^"\\]|\\.)*"'
