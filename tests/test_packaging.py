@@ -134,7 +134,12 @@ def test_the_lock_is_complete():
     locked = {_normal(pin.split("==")[0]) for pin in pins}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     extras = project["project"]["optional-dependencies"]
-    wanted = [*project["project"]["dependencies"], *extras["smollm2"], *extras["dev"]]
+    wanted = [
+        *project["project"]["dependencies"],
+        *extras["smollm2"],
+        *extras["tasks"],
+        *extras["dev"],
+    ]
     wanted += project["build-system"]["requires"]
     for requirement in wanted:
         match = re.match(r"[\w.-]+", requirement)

@@ -40,7 +40,9 @@ async def test_another_format_makes_other_answers():
     text = "The total is 7."
     strict = Judge(MathAnswers(fallback_last_number=False), mark)
     assert (await strict.pool(samples([text], problem="seven"))).correct == (False,)
-    assert (await Judge(MathAnswers(), mark).pool(samples([text], problem="seven"))).correct == (True,)
+    assert (await Judge(MathAnswers(), mark).pool(samples([text], problem="seven"))).correct == (
+        True,
+    )
 
 
 async def test_a_verifier_scores_anew():

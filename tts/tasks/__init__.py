@@ -1,20 +1,47 @@
 """Tasks: problems, prompts, how answers are read, and how they are graded."""
 
 from tts.tasks.answers import MathAnswers
+from tts.tasks.choices import ChoiceAnswers, Choices
+from tts.tasks.dataset import CodeTask, DatasetTask
+from tts.tasks.exact import ExactAnswers
+from tts.tasks.examples import Examples
+from tts.tasks.fields import Fields
 from tts.tasks.grading import grade
-from tts.tasks.jsonl import Fields, JsonlTask
+from tts.tasks.gym import GymScore, ReasoningGym
+from tts.tasks.hub import Hub
 from tts.tasks.mini import MiniTask
+from tts.tasks.numeric import NumericAnswers
+from tts.tasks.programs import Limits, ProgramAnswers, ProgramTests
 from tts.tasks.prompt import Prompt
-from tts.tasks.task import Item, ItemTask, Task
+from tts.tasks.sources import JsonLines, Row, Source
+from tts.tasks.task import Answers, Grader, Item, ItemTask, SameAsGold, Task
 
 __all__ = [
+    "Answers",
+    "ChoiceAnswers",
+    "Choices",
+    "CodeTask",
+    "DatasetTask",
+    "ExactAnswers",
+    "Examples",
     "Fields",
+    "Grader",
+    "GymScore",
+    "Hub",
     "Item",
     "ItemTask",
-    "JsonlTask",
+    "JsonLines",
+    "Limits",
     "MathAnswers",
     "MiniTask",
+    "NumericAnswers",
+    "ProgramAnswers",
+    "ProgramTests",
     "Prompt",
+    "ReasoningGym",
+    "Row",
+    "SameAsGold",
+    "Source",
     "Task",
     "grade",
 ]

@@ -27,7 +27,7 @@ from typing import Any
 from tts.errors import GradingError
 
 START_LIMIT = 120.0
-"""Seconds that a worker may take to import SymPy on a machine that is busy."""
+"""Seconds that a worker may take to import its libraries on a machine that is busy."""
 
 
 class WorkerDied(Exception):
@@ -38,6 +38,7 @@ class Worker:
     """One child process, for one request at a time."""
 
     def __init__(self, module: str) -> None:
+        self._module = module
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-W", "ignore", "-m", module],
             stdin=subprocess.PIPE,
@@ -91,8 +92,8 @@ class Worker:
                 await self._line()
         except (TimeoutError, WorkerDied) as error:
             raise GradingError(
-                "The process that grades formulas does not start.",
-                hint='Does `python -m tts.tasks._worker` print "ready"?',
+                f"The process that grades answers does not start ({self._module}).",
+                hint=f'Does `python -m {self._module}` print "ready"?',
             ) from error
         self.ready = True
 
@@ -131,6 +132,26 @@ def _wake(waiter: asyncio.Future[None]) -> None:
 
 
 @dataclass
+class Gates:
+    """What bounds the number of processes: for each event loop a semaphore of its own.
+
+    Attributes:
+        size: How many may pass at a time.
+    """
+
+    size: int
+    _of: dict[asyncio.AbstractEventLoop, asyncio.Semaphore] = field(default_factory=dict)
+
+    def here(self) -> asyncio.Semaphore:
+        """The semaphore of the running loop."""
+        loop = asyncio.get_running_loop()
+        if loop not in self._of:
+            self._of = {old: gate for old, gate in self._of.items() if not old.is_closed()}
+            self._of[loop] = asyncio.Semaphore(self.size)
+        return self._of[loop]
+
+
+@dataclass
 class Workers:
     """Up to `size` workers, started when needed and kept; safe to use from many tasks.
 
@@ -142,9 +163,10 @@ class Workers:
     module: str
     size: int
     _idle: list[Worker] = field(default_factory=list)
-    _gates: dict[asyncio.AbstractEventLoop, asyncio.Semaphore] = field(default_factory=dict)
+    _gates: Gates = field(init=False)
 
     def __post_init__(self) -> None:
+        self._gates = Gates(self.size)
         atexit.register(self.close)
         os.register_at_fork(after_in_child=self._idle.clear)  # they are the parent's
 
@@ -159,7 +181,7 @@ class Workers:
             TimeoutError: The limit has passed; the worker was killed.
             GradingError: Two workers died of the request, or none starts.
         """
-        async with self._gate():
+        async with self._gates.here():
             with contextlib.suppress(WorkerDied):
                 return await self._attempt(request, seconds)
             try:
@@ -181,14 +203,6 @@ class Workers:
             raise
         self._idle.append(worker)
         return reply
-
-    def _gate(self) -> asyncio.Semaphore:
-        """What bounds the number of processes: a semaphore of the running loop's own."""
-        loop = asyncio.get_running_loop()
-        if loop not in self._gates:
-            self._gates = {old: gate for old, gate in self._gates.items() if not old.is_closed()}
-            self._gates[loop] = asyncio.Semaphore(self.size)
-        return self._gates[loop]
 
     def _take(self) -> Worker:
         while self._idle:

@@ -6,14 +6,12 @@ Knows text only: not whether the model had ended, nor what the right answer is.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 
+from tts.tasks._finding import BOX, boxed, ended, last
 from tts.tasks._numbers import canonical_number, tidy
-from tts.tasks.grading import TIME_LIMIT, symbolic_key
+from tts.tasks.grading import TIME_LIMIT, grade, symbolic_key
 
-_BOX = "\\boxed"
-_BRACES = re.compile(r"(\\boxed\s*\{)|(?:\\.)|(\{)|(\})", re.DOTALL)
 _NUMBER = r"\\?[-+\u2212]?\s?[$€£]?(?:[0-9][0-9,]*(?:\.[0-9]+)?|\.[0-9]+)(?:\s?/\s?[0-9]+)?%?"
 _FRACTION = r"[-+]?\\[dt]?frac\s?\{[^{}]{1,99}\}\{[^{}]{1,99}\}"
 _INLINE = r"\$(?=\S)[^$\n]{1,200}(?<=\S)\$(?![0-9])|\\\(.{1,200}?\\\)"
@@ -21,12 +19,11 @@ _VALUE = rf"(?:{_INLINE}|{_FRACTION}|{_NUMBER})"
 _HASHES = re.compile(rf"####\s*({_VALUE})")
 _STATED = re.compile(rf"\banswer(?:\s+is|\s*[:=])[\s:*]*({_VALUE})", re.IGNORECASE)
 _LONE = re.compile(rf"(?<![\w.{{^])((?>{_FRACTION}|{_NUMBER}))(?![\^}}])")
-_ENDED = re.compile(r"(?:[.!?][\"')*]*|\\\]|\\\)|\$\$|\*\*)\s*\Z")
 
 
 @dataclass(frozen=True)
 class MathAnswers:
-    r"""Answers in a box, with fallbacks. Implements `tts.protocols.AnswerFormat`.
+    r"""Answers in a box, with fallbacks. Implements `tts.tasks.Answers`.
 
     An answer is looked for in this order; the last occurrence wins:
 
@@ -50,14 +47,14 @@ class MathAnswers:
 
     def extract(self, text: str) -> str | None:
         """The final answer in a text as it was written, or None."""
-        if _BOX in text:
-            return _boxed(text)
-        found = _last(_HASHES, text) or _last(_STATED, text)
+        if BOX in text:
+            return boxed(text)
+        found = last(_HASHES, text) or last(_STATED, text)
         if found is None and self.fallback_last_number:
             if canonical_number(text) is not None:
                 found = text
-            elif _ENDED.search(text[-16:]):
-                found = _last(_LONE, text)
+            elif ended(text):
+                found = last(_LONE, text)
         return _bare(found) if found else None
 
     async def key(self, answer: str) -> str:
@@ -72,33 +69,13 @@ class MathAnswers:
         number = canonical_number(answer)
         return number if number is not None else await symbolic_key(answer, self.time_limit)
 
+    async def equal(self, answer: str, gold: str) -> bool:
+        """Whether an answer is the gold one, by `tts.tasks.grade`.
 
-def _boxed(text: str) -> str | None:
-    """The content of the complete box that starts last, or None if there is none or it is empty."""
-    start = text.rfind(_BOX + "{")
-    end = text.find("}", start)
-    content = text[start + len(_BOX) + 1 : end]
-    if start < 0 or end < 0 or "{" in content or "\\" in content:
-        content = max(_boxes(text), default=(0, ""))[1]
-    return content.strip() or None
-
-
-def _boxes(text: str) -> Iterator[tuple[int, str]]:
-    """Start and content of each complete box, in one pass: texts may hold thousands."""
-    open_braces: list[re.Match[str]] = []
-    for token in _BRACES.finditer(text):
-        box, brace, closing = token.groups()
-        if box or brace:
-            open_braces.append(token)
-        elif closing and open_braces and (opening := open_braces.pop())[1]:
-            yield opening.start(), text[opening.end() : token.start()]
-
-
-def _last(pattern: re.Pattern[str], text: str) -> str | None:
-    found = None
-    for match in pattern.finditer(text):
-        found = match[1]
-    return found
+        Raises:
+            GradingError: The grader crashed.
+        """
+        return await grade(answer, gold, seconds=self.time_limit)
 
 
 def _bare(answer: str) -> str | None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from tts.errors import ConfigError
-from tts.protocols import AnswerFormat
 from tts.tasks.answers import MathAnswers
 from tts.tasks.mini_problems import LEVELS, MiniProblem, Split, generate
-from tts.tasks.task import Item, ItemTask
+from tts.tasks.task import Answers, Item, ItemTask
 from tts.types import Message, Problem
 
 _MOST_REPEATS = 1000
@@ -42,7 +41,7 @@ class MiniTask(ItemTask):
         n_problems: int = 200,
         split: Split = "test",
         offset: int = 0,
-        answers: AnswerFormat | None = None,
+        answers: Answers | None = None,
         max_tokens: int = 200,
         name: str = "mini",
     ) -> None:

@@ -2,30 +2,86 @@
 
 The gold answer lies beside the problem, never in it: strategies and verifiers are given problems
 alone, so that no way of spending compute can peek.
+
+Two parts share the judgement. A format (`Answers`) knows texts alone: how an answer is written, and
+when two of them are the same. A `Grader` knows what is right; most only ask the format whether an
+answer is the same as the gold one.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 from tts.errors import ConfigError
 from tts.protocols import AnswerFormat
 from tts.tasks.answers import MathAnswers
-from tts.tasks.grading import grade
 from tts.types import Problem, ProblemId
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A problem, and beside it the right answer."""
+    """A problem, and beside it the right answer.
+
+    Attributes:
+        problem: All that strategies and verifiers see.
+        gold: The right answer; not empty.
+        accepted: Further answers that are as right.
+        reference: What else a grader needs, of JSON types: tests, the entry of a generator.
+    """
 
     problem: Problem
     gold: str
+    accepted: tuple[str, ...] = ()
+    reference: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Answers(AnswerFormat, Protocol):
+    """A format that can also say whether an answer may pass for another one."""
+
+    async def equal(self, answer: str, gold: str) -> bool:
+        """Whether two answers are the same for a grade.
+
+        Equal keys are equal answers. The reverse need not hold: closeness, say, makes no groups.
+
+        Raises:
+            GradingError: The comparison crashed.
+        """
+        ...
+
+
+class Grader(Protocol):
+    """Says whether an answer is right. A class that fits is a plug-in."""
+
+    async def right(self, answer: str, item: Item) -> bool:
+        """Whether an answer, as extracted, solves the problem of an item.
+
+        Raises:
+            GradingError: The grader crashed.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class SameAsGold:
+    """Right is what equals the gold answer, or another accepted one, by a format.
+
+    Attributes:
+        answers: Says when two answers are the same.
+    """
+
+    answers: Answers
+
+    async def right(self, answer: str, item: Item) -> bool:
+        """Whether the answer equals one of the item's."""
+        for gold in (item.gold, *item.accepted):
+            if await self.answers.equal(answer, gold):
+                return True
+        return False
 
 
 class Task(Protocol):
@@ -71,7 +127,8 @@ class ItemTask:
     Args:
         name: What results are filed under.
         items: The problems with their gold answers; ids are unique.
-        answers: How answers are written.
+        answers: How answers are written; `MathAnswers()` by default.
+        grader: Says what is right; by default what `answers` calls equal to the gold answer.
         max_tokens: Tokens that a whole answer may take, at least 1.
 
     Raises:
@@ -83,17 +140,19 @@ class ItemTask:
         name: str,
         items: Iterable[Item],
         *,
-        answers: AnswerFormat | None = None,
+        answers: Answers | None = None,
+        grader: Grader | None = None,
         max_tokens: int = 1024,
     ) -> None:
         self.name = name
         self.items = tuple(items)
-        self.answers: AnswerFormat = answers or MathAnswers()
+        self.answers: Answers = answers or MathAnswers()
+        self.grader: Grader = grader or SameAsGold(self.answers)
         self.max_tokens = max_tokens
-        self._golds = {item.problem.id: item.gold for item in self.items}
+        self._by_id = {item.problem.id: item for item in self.items}
         if not self.items:
             raise ConfigError(f"Task {name} has no problems.")
-        if len(self._golds) < len(self.items):
+        if len(self._by_id) < len(self.items):
             raise ConfigError(f"Task {name} has two problems with the same id.")
         if max_tokens < 1:
             raise ConfigError(f"max_tokens of task {name} is {max_tokens}; it must be at least 1.")
@@ -116,21 +175,23 @@ class ItemTask:
         for item in self.items:
             problem = item.problem
             turns = [[message.role, message.content] for message in problem.messages]
-            row = [problem.id, problem.prompt, turns, item.gold]
-            digest.update(json.dumps(row).encode() + b"\n")
+            row: list[Any] = [problem.id, problem.prompt, turns, item.gold]
+            if item.accepted or item.reference:
+                row += [item.accepted, dict(item.reference)]
+            digest.update(json.dumps(row, sort_keys=True).encode() + b"\n")
         return digest.hexdigest()
 
     async def grade(self, problem_id: ProblemId, answer: str | None) -> bool:
-        """Whether an answer is right, by `tts.tasks.grade`.
+        """Whether an answer is right, by the grader of this task; no answer never is.
 
         Raises:
             ConfigError: There is no such problem.
             GradingError: The grader crashed.
         """
-        gold = self._golds.get(problem_id)
-        if gold is None:
+        item = self._by_id.get(problem_id)
+        if item is None:
             raise ConfigError(
                 f"Task {self.name} has no problem {problem_id!r}.",
                 hint="Results of another data set, or of another part of this one?",
             )
-        return await grade(answer, gold)
+        return answer is not None and await self.grader.right(answer, item)

@@ -1,4 +1,4 @@
-"""Any JSONL file is a task; what cannot be used is named in one sentence."""
+"""Any data set is a task; what cannot be used is named in one sentence."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
 from tts.errors import ConfigError
-from tts.tasks import Fields, Item, ItemTask, JsonlTask, MathAnswers, Prompt
+from tts.tasks import DatasetTask, Fields, Item, ItemTask, MathAnswers, Prompt
 from tts.types import Message, Problem
 
 ROOT = Path(__file__).parents[2]
@@ -35,7 +35,7 @@ def write(tmp_path: Path, *rows: Any) -> Path:
 async def test_a_file_becomes_problems_and_grades(tmp_path: Path) -> None:
     fields = Fields(metadata=("level",), answer_pattern="#### (.*)")
     prompt = Prompt("{{ question }} (level {{ level }})", system="Calculate.")
-    task = JsonlTask(write(tmp_path, *ROWS), fields=fields, prompt=prompt, max_tokens=9)
+    task = DatasetTask(write(tmp_path, *ROWS), fields=fields, prompt=prompt, max_tokens=9)
     turns = (Message("system", "Calculate."), Message("user", "2+2? (level 2)"))
     assert list(task)[1] == Item(Problem("sums-1", messages=turns, metadata={"level": 2}), "4")
     assert (task.name, len(task), task.max_tokens) == ("sums", 3, 9)
@@ -49,7 +49,7 @@ async def test_a_file_becomes_problems_and_grades(tmp_path: Path) -> None:
 
 def test_names_ids_and_text_prompts(tmp_path: Path) -> None:
     prompt = Prompt("Q: {{ question }}\nA:\n", chat=False)
-    task = JsonlTask(write(tmp_path, *ROWS), name="s", fields=Fields(id="key"), prompt=prompt)
+    task = DatasetTask(write(tmp_path, *ROWS), name="s", fields=Fields(id="key"), prompt=prompt)
     assert task.name == "s"
     assert [problem.id for problem in task.problems] == ["a", "b", "c"]
     assert task.problems[0].prompt == "Q: 1+1?\nA:\n"
@@ -57,45 +57,45 @@ def test_names_ids_and_text_prompts(tmp_path: Path) -> None:
 
 def test_blank_lines_keep_the_numbers_of_lines(tmp_path: Path) -> None:
     path = write(tmp_path, ROWS[0], "\n", ROWS[1])
-    assert [problem.id for problem in JsonlTask(path).problems] == ["sums-0", "sums-2"]
+    assert [problem.id for problem in DatasetTask(path).problems] == ["sums-0", "sums-2"]
 
 
 @pytest.mark.parametrize(
     ("value", "gold"), [(27.0, "27"), (0.5, "0.5"), (-3, "-3"), (" x ", "x"), (0, "0")]
 )
 def test_gold_answers_of_any_type(tmp_path: Path, value: Any, gold: str) -> None:
-    (item,) = JsonlTask(write(tmp_path, {"question": "?", "answer": value}))
+    (item,) = DatasetTask(write(tmp_path, {"question": "?", "answer": value}))
     assert item.gold == gold
 
 
 def test_parts_and_shuffles_keep_ids(tmp_path: Path) -> None:
     path = write(tmp_path, *({"question": f"{i}?", "answer": i} for i in range(50)))
-    whole = JsonlTask(path, shuffle_seed=1).items
-    assert JsonlTask(path, shuffle_seed=1, offset=7, n_problems=9).items == whole[7:16]
-    assert sorted(whole, key=lambda item: int(item.gold)) == list(JsonlTask(path))
-    assert whole != JsonlTask(path, shuffle_seed=2).items != JsonlTask(path).items
+    whole = DatasetTask(path, shuffle_seed=1).items
+    assert DatasetTask(path, shuffle_seed=1, offset=7, n_problems=9).items == whole[7:16]
+    assert sorted(whole, key=lambda item: int(item.gold)) == list(DatasetTask(path))
+    assert whole != DatasetTask(path, shuffle_seed=2).items != DatasetTask(path).items
 
 
 def test_the_digest_is_that_of_the_content(tmp_path: Path) -> None:
     path = write(tmp_path, *ROWS)
-    task = JsonlTask(path)
-    assert task.digest == JsonlTask(path, max_tokens=1).digest
+    task = DatasetTask(path)
+    assert task.digest == DatasetTask(path, max_tokens=1).digest
     others = [
-        JsonlTask(path, n_problems=2),
-        JsonlTask(path, prompt=Prompt("{{ question }} ")),
-        JsonlTask(path, prompt=Prompt(system="s")),
-        JsonlTask(path, fields=Fields(answer_pattern="#### (.*)")),
+        DatasetTask(path, n_problems=2),
+        DatasetTask(path, prompt=Prompt("{{ question }} ")),
+        DatasetTask(path, prompt=Prompt(system="s")),
+        DatasetTask(path, fields=Fields(answer_pattern="#### (.*)")),
     ]
     assert len({task.digest, *(other.digest for other in others)}) == 5
 
 
 def test_no_problem_contains_its_answer(tmp_path: Path) -> None:
     row = {"question": "?", "answer": "SECRET", "level": 1}
-    (item,) = JsonlTask(write(tmp_path, row), fields=Fields(metadata=["level"]))
+    (item,) = DatasetTask(write(tmp_path, row), fields=Fields(metadata=["level"]))
     assert "SECRET" not in repr(item.problem)
     for leak in ("{{ answer }}", "{{ self }}{{ answer }}"):
         with pytest.raises(ConfigError, match="'answer' is undefined"):
-            JsonlTask(write(tmp_path, row), prompt=Prompt(leak))
+            DatasetTask(write(tmp_path, row), prompt=Prompt(leak))
     for fields in ({"metadata": ("answer",)}, {"question": "answer"}, {"id": "answer"}):
         with pytest.raises(ConfigError, match="holds the right answer"):
             Fields(**fields)
@@ -123,7 +123,7 @@ GOOD = ROWS[0]
 )  # fmt: skip
 def test_bad_files(tmp_path: Path, rows: list[Any], message: str) -> None:
     with pytest.raises(ConfigError) as raised:
-        JsonlTask(write(tmp_path, *rows))
+        DatasetTask(write(tmp_path, *rows))
     assert message in str(raised.value)
 
 
@@ -150,19 +150,19 @@ def test_bad_files(tmp_path: Path, rows: list[Any], message: str) -> None:
 )
 def test_bad_arguments(tmp_path: Path, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError) as raised:
-        JsonlTask(write(tmp_path, *ROWS), **arguments)
+        DatasetTask(write(tmp_path, *ROWS), **arguments)
     assert message in str(raised.value)
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"There is no file .*none.jsonl.*TTS_DATA"):
-        JsonlTask(tmp_path / "none.jsonl")
+        DatasetTask(tmp_path / "none.jsonl")
     with pytest.raises(ConfigError, match="cannot be read"):
-        JsonlTask(tmp_path)
+        DatasetTask(tmp_path)
     binary = tmp_path / "binary.jsonl"
     binary.write_bytes(b"\xff\xfe\xff")
     with pytest.raises(ConfigError, match="cannot be read"):
-        JsonlTask(binary)
+        DatasetTask(binary)
 
 
 def test_bad_fields_prompts_and_items() -> None:
@@ -192,7 +192,7 @@ def test_your_own_file_by_configuration(tmp_path: Path) -> None:
 
 def test_data_is_looked_for_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TTS_DATA", "/nowhere")
-    with pytest.raises(Exception, match="There is no file /nowhere/gsm8k") as raised:
+    with pytest.raises(Exception, match=r"There is no file /nowhere/gsm8k") as raised:
         configured("+task=gsm8k")
     assert isinstance(raised.value.__cause__, ConfigError)
 
@@ -212,7 +212,7 @@ async def test_real_data_sets(name: str, size: int, monkeypatch: pytest.MonkeyPa
 @pytest.mark.skipif(not DATA.is_dir(), reason="needs the data sets")
 async def test_worked_solutions_of_gsm8k_are_all_right() -> None:
     path = DATA / "gsm8k_test_900.jsonl"
-    task = JsonlTask(path, name="gsm8k", fields=Fields(answer_pattern="#### (.*)"))
+    task = DatasetTask(path, name="gsm8k", fields=Fields(answer_pattern="#### (.*)"))
     solutions = [json.loads(line)["answer"] for line in path.read_text().splitlines()]
     for item, solution in zip(task, solutions, strict=True):
         assert await task.grade(item.problem.id, task.answers.extract(solution)), solution
