@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from types import TracebackType
+from typing import Any
 
 from tts.budget.pot import Lease, Pot
 from tts.errors import (
@@ -14,6 +15,7 @@ from tts.errors import (
     ContextTooLong,
     EngineDead,
     EngineStartFailed,
+    ReplayMiss,
 )
 from tts.protocols import Backend, Stream
 from tts.types import (
@@ -97,6 +99,10 @@ class MeteredBackend:
         """That of the inner backend."""
         return self.inner.model
 
+    def identity(self) -> Mapping[str, Any]:
+        """That of the inner backend."""
+        return self.inner.identity()
+
     def prompt_tokens(self, problem: Problem, trajectory: Trajectory) -> int:
         """As the inner backend counts them."""
         return self.inner.prompt_tokens(problem, trajectory)
@@ -148,7 +154,7 @@ class _MeteredStream:
                 request = replace(request, max_tokens=self._lease.tokens)
             self._block = meter.inner.open(request)
             self._stream = await self._block.__aenter__()
-        except (ConfigError, EngineDead, EngineStartFailed):
+        except (ConfigError, EngineDead, EngineStartFailed, ReplayMiss):
             self._lease.settle(Usage())  # refused before anything was sent
             raise
         except BaseException:

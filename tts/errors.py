@@ -85,6 +85,12 @@ class EndpointDown(BackendError):
     retryable = False
 
 
+class ReplayMiss(BackendError):
+    """A replay cache that may ask nobody lacks what was asked of it."""
+
+    retryable = False
+
+
 class VerifierError(TTSError):
     """A verifier failed, or broke its contract."""
 

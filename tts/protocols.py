@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from tts.types import (
     Candidate,
@@ -59,6 +59,13 @@ class Backend(Protocol):
     @property
     def model(self) -> ModelInfo:
         """The model it decodes."""
+        ...
+
+    def identity(self) -> Mapping[str, Any]:
+        """What decides the distribution of its answers: weights, tokenizer, template, numerics.
+
+        Of JSON types. Backends with equal identities may share a replay cache.
+        """
         ...
 
     def prompt_tokens(self, problem: Problem, trajectory: Trajectory) -> int:

@@ -79,7 +79,8 @@ def simulated_arithmetic(
 
     model = ModelInfo("simulated", active_params=1_000_000, context=context)
     clock = WallClock() if seconds_per_token else None
-    return SimulatedBackend(simulate, model, clock, slots)
+    settings = {"accuracy": accuracy, "spread": spread, "tokens": tokens}
+    return SimulatedBackend(simulate, model, clock, slots, settings=settings)
 
 
 def _rest(written: str, answer: int, length: int) -> str:

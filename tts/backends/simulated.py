@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
+from typing import Any
 
 from tts.errors import ContextTooLong
 from tts.seeds import derive
@@ -99,6 +100,7 @@ class SimulatedBackend:
         slots: Most decodes at once; None for no limit.
         prompt_length: Tokens of every prompt.
         capabilities: What it claims to do.
+        settings: What the function depends on, of JSON types, for `identity`.
 
     Attributes:
         generated: Tokens generated since the start, by the backend's own count.
@@ -113,6 +115,7 @@ class SimulatedBackend:
     capabilities: frozenset[Capability] = frozenset(
         {Capability.CONTINUATION, Capability.LOGPROBS, Capability.SEEDS}
     )
+    settings: Mapping[str, Any] = field(default_factory=dict)
     generated: int = 0
     open_streams: int = 0
     _gate: asyncio.Semaphore | None = field(default=None)
@@ -121,6 +124,12 @@ class SimulatedBackend:
     def model(self) -> ModelInfo:
         """The model, for the accounts."""
         return self.info
+
+    def identity(self) -> Mapping[str, Any]:
+        """The function's name and settings; two functions of one name need different settings."""
+        kind = self.simulate if hasattr(self.simulate, "__qualname__") else type(self.simulate)
+        name = f"{kind.__module__}.{kind.__qualname__}"
+        return {"simulated": name, "settings": dict(self.settings)}
 
     def prompt_tokens(self, problem: Problem, trajectory: Trajectory) -> int:
         """The fixed prompt length, and the tokens of the partial answer."""

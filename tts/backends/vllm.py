@@ -17,7 +17,9 @@ Run on vLLM 0.32 (CPU build); see `tts.engine.engine` for what of its interface 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from itertools import accumulate
 from types import TracebackType
 from typing import Any, Self
 
@@ -60,6 +62,17 @@ _CAPABILITIES = frozenset(
         Capability.LOGITS_PROCESSORS,
     }
 )
+
+
+# Settings that say how much is done at once, and where, but not what is computed. (With the rotary
+# embedding `longrope` the longest context does decide that.)
+_LAYOUT = frozenset(
+    {
+        "max_model_len", "max_num_seqs", "max_num_batched_tokens", "max_logprobs", "block_size",
+        "kv_cache_memory_bytes", "gpu_memory_utilization", "enable_prefix_caching",
+        "enable_chunked_prefill", "disable_log_stats", "use_tqdm_on_load", "worker_extension_cls",
+    }
+)  # fmt: skip
 
 
 class VLLMBackend:
@@ -124,11 +137,37 @@ class VLLMBackend:
         template = (self.text.chat_template or "").encode()
         return {
             "model": self._model.name,
-            "weights": weights_hash(self.engine.config.path),
+            "weights": self._weights,
             "tokenizer": self._model.tokenizer,
             "chat_template": hashlib.sha256(template).hexdigest()[:16],
             "engine": {k: v for k, v in self.engine.config.arguments.items() if k != "model"},
         }
+
+    def identity(self) -> Mapping[str, Any]:
+        """What decides the distribution of its answers: the checkpoint and the numerics.
+
+        The model's name and path say nothing about that, nor do sizes and schedules.
+        """
+        settings = self.engine.config
+        config = (settings.path / "config.json").read_bytes()
+        about = self.provenance()
+        layout = _LAYOUT - {"max_model_len"} if b'"longrope"' in config else _LAYOUT
+        return {
+            **{name: about[name] for name in ("weights", "tokenizer", "chat_template")},
+            "config": hashlib.sha256(config).hexdigest()[:16],
+            "eos": sorted(self.eos),
+            "device": "cuda" if settings.on_cuda else "cpu",
+            "engine": {k: v for k, v in about["engine"].items() if k not in layout},
+        }
+
+    @cached_property
+    def _weights(self) -> str:
+        return weights_hash(self.engine.config.path)
+
+    def ends(self, request: Request, tokens: Sequence[int]) -> list[int]:
+        """Where the text ends after each of the `tokens` of a request's answer, in characters."""
+        reader = Reader(self.text, self.text.encode(request.problem, request.trajectory))
+        return list(accumulate(len(reader.read([token])) for token in tokens))
 
     def prompt_tokens(self, problem: Problem, trajectory: Trajectory) -> int:
         """Tokens of the prompt together with the partial answer, exactly."""

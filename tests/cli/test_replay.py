@@ -1,0 +1,69 @@
+"""Runs with a replay cache: the same figures, and nothing asked twice."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tts.backends.simulated import SimulatedBackend
+from tts.cli import main
+
+RUN = ("run", "backend=simulated", "task.n_problems=10", "replay.path=replay")
+OWN = ("replayed_tokens", "seconds")  # what may differ in a run from the cache
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def summary(folder):
+    rows = json.loads((folder / "summary.json").read_text())
+    return [{k: v for k, v in row.items() if k not in OWN} for row in rows], rows
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("experiment=demo",),
+        ("-m", "strategy=self_consistency", "budget.completion_tokens=200,400,800"),
+        ("strategy.n=3", "repeats=2"),
+    ],
+)
+def test_a_rerun_sends_no_request_and_has_the_same_figures(words, tmp_path, monkeypatch, capsys):
+    place = "hydra.sweep.dir" if "-m" in words else "hydra.run.dir"
+    assert main([*RUN, *words, f"{place}=one"]) == 0
+
+    def refuse(self, request):
+        raise AssertionError("a request was made")
+
+    monkeypatch.setattr(SimulatedBackend, "open", refuse)
+    assert main([*RUN, *words, f"{place}=two", "replay.offline=true"]) == 0
+    first, _ = summary(tmp_path / "one")
+    second, rows = summary(tmp_path / "two")
+    assert first == second
+    assert all(row["replayed_tokens"] == row["completion_tokens"] for row in rows)
+    assert "100% of the completion tokens came from the replay cache" in capsys.readouterr().out
+
+
+def test_what_is_missing_offline_is_a_failure_that_says_so(tmp_path):
+    assert main([*RUN, "strategy.n=2", "hydra.run.dir=one"]) == 0
+    assert main([*RUN, "strategy.n=3", "hydra.run.dir=two", "replay.offline=true"]) == 3
+    lines = (tmp_path / "two/results.jsonl").read_text().splitlines()[1:]
+    errors = {json.loads(line)["error"].split(":")[0] for line in lines}
+    assert errors == {"ReplayMiss"}
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("replay.path=3",), "replay.path is 3"),
+        (("replay.offline=perhaps",), "replay.offline is 'perhaps'"),
+        (("replay.path=null", "replay.offline=true"), "replay.path is None"),
+        (("replay.path=nowhere", "replay.offline=true"), "nowhere"),
+    ],
+)
+def test_bad_input(words, sentence, capsys):
+    assert main([*RUN, *words]) == 2
+    assert sentence in capsys.readouterr().err
