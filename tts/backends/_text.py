@@ -9,6 +9,7 @@ Everything that knows the tokenizer is here. Two things are easy to get wrong an
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +25,18 @@ _CONTEXTS = (6, 32)  # tokens before a piece that are looked at to read it; more
 _MOST_BROKEN = 3  # marks at the end that a character to come can explain; more are broken for good
 _CACHED_PROMPTS = 4096
 _MOST_STOP_IDS = 1024  # the engine looks through the list once a token
+
+
+_VOCABULARY = ("tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt")
+
+
+def tokenizer_identity(path: Path) -> str:
+    """Identity of a checkpoint's tokenizer: 16 hex digits over its vocabulary files."""
+    digest = hashlib.sha256()
+    for name in _VOCABULARY:
+        if (path / name).is_file():
+            digest.update((path / name).read_bytes())
+    return digest.hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from itertools import accumulate
 from types import TracebackType
 from typing import Any, Self
 
-from tts.backends._text import Reader, Text
+from tts.backends._text import Reader, Text, tokenizer_identity
 from tts.engine import (
     Engine,
     EngineConfig,
@@ -110,10 +110,9 @@ class VLLMBackend:
         shape = read_shape(path)
         resolved = resolve(config, hardware, path, shape)
         check(config, resolved, hardware, shape)
-        self._model = model_info(path, model, resolved.max_model_len)
-        self.text = Text(
-            path, model, self._model.tokenizer, trust_remote_code=config.trust_remote_code
-        )
+        tokenizer = tokenizer_identity(path)
+        self._model = model_info(path, model, resolved.max_model_len, tokenizer)
+        self.text = Text(path, model, tokenizer, trust_remote_code=config.trust_remote_code)
         self.eos = eos_ids(path)
         self.engine = Engine(resolved, report)
 

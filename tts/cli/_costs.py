@@ -22,7 +22,7 @@ from tts.evaluation.estimate import MOST_REHEARSED, Assumptions, Estimate, estim
 from tts.evaluation.provenance import machine
 from tts.types import Usage
 
-_UNKNOWN = "?"
+_UNKNOWN, _NOTHING = "?", "0"
 
 
 @dataclass(frozen=True)
@@ -67,13 +67,17 @@ class Costs:
         table = Table(title=self.title, title_style="bold", title_justify="left")
         table.box, table.show_edge, table.pad_edge = SIMPLE_HEAD, False, False
         table.add_column("arm", overflow="fold")
-        for head in _HEADS:
-            table.add_column(head, justify="right")
-        for arm in self.arms:
-            table.add_row(arm.label, *_cells(arm))
-        if len(self.arms) > 1:
+        lines = {arm.label: _cells(arm) for arm in self.arms}
+        # What is nothing everywhere (dollars for a model of one's own) only takes room.
+        shown = [i for i in range(len(_HEADS)) if {x[i] for x in lines.values()} != {_NOTHING}]
+        for place in shown:
+            table.add_column(_HEADS[place], justify="right")
+        for label, cells in lines.items():
+            table.add_row(label, *(cells[place] for place in shown))
+        if len(lines) > 1:
+            whole = _cells(self.whole)
             table.add_section()
-            table.add_row("total", *_cells(self.whole))
+            table.add_row("total", *(whole[place] for place in shown))
         return table
 
 
@@ -171,7 +175,9 @@ def _time(seconds: float | None) -> str:
 
 
 def _dollars(usage: Usage) -> str:
-    return f"{usage.usd:,.2f}" if usage.usd >= 0.01 or not usage.usd else f"{usage.usd:.1g}"
+    if not usage.usd:
+        return _NOTHING
+    return f"{usage.usd:,.2f}" if usage.usd >= 0.01 else f"{usage.usd:.1g}"
 
 
 def _values(one: Estimate) -> Mapping[str, Any]:

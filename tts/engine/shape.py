@@ -22,7 +22,6 @@ _PLAIN_FEED_FORWARD = {
     "bloom", "falcon", "gpt2", "gpt_bigcode", "gpt_neo", "gpt_neox", "gptj", "mpt", "opt", "phi",
     "starcoder2",
 }  # fmt: skip
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt")
 _ITEM_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "half": 2, "float": 4}
 
 
@@ -145,15 +144,6 @@ def weights_hash(path: Path) -> str:
     return digest.hexdigest()
 
 
-def tokenizer_hash(path: Path) -> str:
-    """Identity of a tokenizer: 16 hex digits over its vocabulary files."""
-    digest = hashlib.sha256()
-    for name in _TOKENIZER_FILES:
-        if (path / name).is_file():
-            digest.update((path / name).read_bytes())
-    return digest.hexdigest()[:16]
-
-
 def eos_ids(path: Path) -> frozenset[int]:
     """Tokens that end an answer, by the checkpoint's generation and model configurations."""
     found: set[int] = set()
@@ -164,13 +154,16 @@ def eos_ids(path: Path) -> frozenset[int]:
     return frozenset(found)
 
 
-def model_info(path: Path, name: str = "", context: int | None = None) -> ModelInfo:
+def model_info(
+    path: Path, name: str = "", context: int | None = None, tokenizer: str = ""
+) -> ModelInfo:
     """What the accounts need to know of the checkpoint in a directory.
 
     Args:
         path: Of the checkpoint.
         name: As the user named it; the directory's own name by default.
         context: Most tokens of prompt and answer; the model's own limit by default.
+        tokenizer: Identity of its tokenizer.
     """
     shape = read_shape(path)
     return ModelInfo(
@@ -179,5 +172,5 @@ def model_info(path: Path, name: str = "", context: int | None = None) -> ModelI
         n_layers=shape.layers,
         attention_width=shape.attention_width,
         context=context or shape.context,
-        tokenizer=tokenizer_hash(path),
+        tokenizer=tokenizer,
     )
