@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.engine_fixtures import vllm_backend as vllm_backend
+from tests.servers.fixtures import connect as connect
+from tests.servers.fixtures import serve as serve
+from tests.servers.real import vllm_server as vllm_server
 from tts.tasks import Item, ItemTask
 from tts.testing import World
 from tts.types import Problem

@@ -82,12 +82,17 @@ def notes(rows: Sequence[Row]) -> list[str]:
                 f"{row.strategy}: {row.n_failed} of {row.n_solved} problems failed; they are in"
                 " no accuracy, and the same command runs them again."
             )
-        if row.replayed_tokens:
-            share = row.replayed_tokens / row.completion_tokens
-            said.append(
-                f"{row.strategy}: {100 * share:.0f}% of the completion tokens came from the replay"
-                " cache; they are charged as if generated now."
-            )
+    replayed = [row for row in rows if row.replayed_tokens]
+    if replayed:
+        tokens, whole = (
+            sum(getattr(row, field) for row in replayed)
+            for field in ("replayed_tokens", "completion_tokens")
+        )
+        said.append(
+            f"{100 * tokens / whole:.0f}% of the completion tokens of"
+            f" {', '.join(row.strategy for row in replayed)} came from the replay cache; they are"
+            " charged as if generated now."
+        )
     return said
 
 

@@ -1,0 +1,127 @@
+"""Refuses requests that a server cannot answer as they are meant, before anything is sent.
+
+What the protocol has no words for would be dropped in silence; here it is named instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tts.backends._decode import Voice
+from tts.backends._text import Text
+from tts.backends._wire import Api
+from tts.errors import CapabilityMissing, ConfigError, ContextTooLong
+from tts.types import Request
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """Where a decode starts.
+
+    Attributes:
+        api: The interface to ask.
+        prompt: Ids or text; for a chat the partial answer.
+        bound: Most tokens of the prompt.
+    """
+
+    api: Api
+    prompt: Sequence[int] | str
+    bound: int
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """What is checked against.
+
+    Attributes:
+        voice: How the servers are spoken to.
+        api: The interface that is set, or `auto`.
+        logprobs: Whether the servers give log-probabilities.
+        context: Most tokens of prompt and answer.
+    """
+
+    voice: Voice
+    api: str
+    logprobs: bool
+    context: int
+
+    def opening(self, request: Request) -> Opening:
+        """Where the decode starts.
+
+        Raises:
+            ContextTooLong: Prompt and `max_tokens` do not fit the context.
+            CapabilityMissing: The server cannot do what is asked.
+            ConfigError: Something else about the request cannot be used.
+        """
+        self._check_always(request)
+        voice = self.voice
+        if voice.dialect.ids and voice.text is not None:
+            return self._ids(request, voice.text)
+        self._check_words(request)
+        api = self._interface(request)
+        partial = request.trajectory.text
+        prompt = partial if api == "chat" else request.problem.prompt + partial
+        return Opening(api, prompt, voice.bounds.bound(request.problem, request.trajectory))
+
+    def _check_always(self, request: Request) -> None:
+        if request.max_tokens < 1:
+            raise ConfigError(f"max_tokens is {request.max_tokens}; it must be at least 1.")
+        if "" in request.stop:
+            raise ConfigError("A stop string is empty.")
+        if request.logprobs is not None and not self.logprobs:
+            raise CapabilityMissing(
+                "Log-probabilities were asked for, and the server is not known to give any.",
+                hint="Set backend.logprobs=true if it does.",
+            )
+
+    def _ids(self, request: Request, text: Text) -> Opening:
+        ids = text.encode(request.problem, request.trajectory)
+        if not ids:
+            raise ConfigError(f"The prompt of problem {request.problem.id!r} is empty.")
+        if len(ids) + request.max_tokens > self.context:
+            raise ContextTooLong(
+                f"Problem {request.problem.id!r}: {len(ids)} prompt tokens and"
+                f" {request.max_tokens} to generate exceed the context of {self.context} of"
+                f" {self.voice.dialect.model}.",
+                hint="Lower max_tokens, or shorten the prompt.",
+            )
+        return Opening("completions", ids, len(ids))
+
+    def _check_words(self, request: Request) -> None:
+        """Refuse what cannot be said where text is sent."""
+        if request.logprobs:
+            raise CapabilityMissing(
+                "Log-probabilities of the likeliest tokens need token ids, and here text is sent.",
+                hint="Ask for those of the drawn tokens (logprobs=0), or use vLLM's tokenizer.",
+            )
+        if self.voice.dialect.vllm:
+            return
+        for name in ("top_k", "min_p"):
+            value = getattr(request.sampling, name)
+            if value:
+                raise ConfigError(
+                    f"sampling.{name} is {value}, and only vLLM servers take it.",
+                    hint=f"Set sampling.{name}=0.",
+                )
+
+    def _interface(self, request: Request) -> Api:
+        problem = request.problem
+        if problem.messages and self.api == "completions":
+            raise ConfigError(
+                f"Problem {problem.id!r} is a conversation, and backend.api is 'completions'.",
+                hint="Set backend.api=auto, or give the problem as Problem(id, prompt=…).",
+            )
+        if problem.prompt and self.api == "chat":
+            raise ConfigError(
+                f"Problem {problem.id!r} is a plain prompt, and backend.api is 'chat'.",
+                hint="Set backend.api=auto, or give the problem as Problem.chat(…).",
+            )
+        if problem.prompt:
+            return "completions"
+        if request.trajectory.text and not self.voice.dialect.vllm:
+            raise CapabilityMissing(
+                "This server's chat cannot continue a partial answer.",
+                hint="Use vLLM, or plain prompts with backend.api=completions.",
+            )
+        return "chat"
