@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.backends.letters import Cut, ask, decode
-from tts.backends._archive import FILE, Archive
-from tts.backends._entry import Entry
+from tts.backends._replay.archive import FILE, Archive
+from tts.backends._replay.entry import Entry
 from tts.backends.replay import ReplayBackend
 from tts.errors import ConfigError, ReplayMiss
 from tts.types import Segment

@@ -13,15 +13,15 @@ from asyncio_throttle import throttler as throttling
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tts.backends._batch import split
-from tts.backends._draft import Draft, stop_end
-from tts.backends._limits import Gate, Limits, TokenBucket, read_settings, windows
-from tts.backends._prompts import PromptBounds, size
-from tts.backends._replicas import Replica, Router
-from tts.backends._retry import back_off, retry_after, status_fault
-from tts.backends._secrets import NO_KEY, Scrubber, check_url, read_key
-from tts.backends._settings import Prices, host_of
-from tts.backends._wire import Ask, Dialect, Piece, body, piece
+from tts.backends._openai.batch import split
+from tts.backends._openai.draft import Draft, stop_end
+from tts.backends._openai.limits import Gate, Limits, TokenBucket, read_settings, windows
+from tts.backends._openai.prompts import PromptBounds, size
+from tts.backends._openai.replicas import Replica, Router
+from tts.backends._openai.retry import back_off, retry_after, status_fault
+from tts.backends._openai.secrets import NO_KEY, Scrubber, check_url, read_key
+from tts.backends._openai.settings import Prices, host_of
+from tts.backends._openai.wire import Ask, Dialect, Piece, body, piece
 from tts.backends.simulated import VirtualClock
 from tts.errors import BackendError, ConfigError, ContextTooLong, EndpointDown
 from tts.types import Message, Problem, Request, Sampling, Segment, Trajectory

@@ -13,7 +13,7 @@ import pytest
 import tts
 from tests.backends.letters import GREEDY, PROBLEM, Cut, ask, decode, nominal
 from tests.strategies.test_contract import STRATEGIES
-from tts.backends._archive import FILE
+from tts.backends._replay.archive import FILE
 from tts.backends.arithmetic import simulated_arithmetic
 from tts.backends.replay import ReplayBackend
 from tts.backends.vllm import VLLMBackend

@@ -9,7 +9,7 @@ import pytest
 
 import tts
 from tests.backends.letters import GREEDY, LETTERS, PROBLEM, Cut, ask, decode
-from tts.backends import _replayed
+from tts.backends._replay import stream as _replayed
 from tts.backends.replay import ReplayBackend
 from tts.errors import ConfigError, ReplayMiss
 from tts.testing import World

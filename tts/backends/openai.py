@@ -26,17 +26,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from tts.backends._batch import Batch
-from tts.backends._checks import Checks
-from tts.backends._decode import Decode, Voice
-from tts.backends._job import Patience, Stats
-from tts.backends._limits import Limits, read_settings
-from tts.backends._line import Line
-from tts.backends._probe import ask_all
-from tts.backends._prompts import size
-from tts.backends._recall import ask_or_recall
-from tts.backends._secrets import Scrubber, read_key
-from tts.backends._settings import (
+from tts.backends._openai.batch import Batch
+from tts.backends._openai.checks import Checks
+from tts.backends._openai.decode import Decode, Voice
+from tts.backends._openai.job import Patience, Stats
+from tts.backends._openai.limits import Limits, read_settings
+from tts.backends._openai.line import Line
+from tts.backends._openai.probe import ask_all
+from tts.backends._openai.prompts import size
+from tts.backends._openai.recall import ask_or_recall
+from tts.backends._openai.secrets import Scrubber, read_key
+from tts.backends._openai.settings import (
     Prices,
     check_numbers,
     check_words,
@@ -45,10 +45,10 @@ from tts.backends._settings import (
     limit_field,
     read_urls,
 )
-from tts.backends._stream import OpenAIStream
+from tts.backends._openai.stream import OpenAIStream
+from tts.backends._openai.tokenizer import count_with, find_tokenizer
+from tts.backends._openai.wire import Dialect
 from tts.backends._text import Reader
-from tts.backends._tokenizer import count_with, find_tokenizer
-from tts.backends._wire import Dialect
 from tts.types import Capability, ModelInfo, Problem, Request, Trajectory
 
 _UNLIMITED = ModelInfo("").context

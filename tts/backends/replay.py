@@ -25,10 +25,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self, runtime_checkable
 
-from tts.backends._archive import Archive, archive_file
-from tts.backends._entry import Entry
-from tts.backends._plan import CannotCut, Plan, capped, key_of, plan
-from tts.backends._replayed import ReplayStream
+from tts.backends._replay.archive import Archive, archive_file
+from tts.backends._replay.entry import Entry
+from tts.backends._replay.plan import CannotCut, Plan, capped, key_of, plan
+from tts.backends._replay.stream import ReplayStream
 from tts.errors import ConfigError
 from tts.protocols import Backend
 from tts.types import Capability, ModelInfo, Problem, Request, Trajectory, Usage

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 
-from tts.backends._secrets import NO_KEY, Scrubber, check_url, read_key
+from tts.backends._openai.secrets import NO_KEY, Scrubber, check_url, read_key
 from tts.cli._findings import Finding, State
 from tts.cli.arguments import config_dir
 from tts.errors import ConfigError

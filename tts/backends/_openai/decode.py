@@ -11,11 +11,11 @@ from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tts.backends._draft import Draft
-from tts.backends._line import Line
-from tts.backends._prompts import PromptBounds
+from tts.backends._openai.draft import Draft
+from tts.backends._openai.line import Line
+from tts.backends._openai.prompts import PromptBounds
+from tts.backends._openai.wire import FINISHES, PATHS, Api, Ask, Dialect, body, piece
 from tts.backends._text import StopPlan, Text
-from tts.backends._wire import FINISHES, PATHS, Api, Ask, Dialect, body, piece
 from tts.errors import BackendError
 from tts.seeds import derive
 from tts.types import Request

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from urllib.parse import urlsplit
 
-from tts.backends._probe import Server
-from tts.backends._secrets import check_url
+from tts.backends._openai.probe import Server
+from tts.backends._openai.secrets import check_url
 from tts.errors import ConfigError
 
 _OFFICIAL = "api.openai.com"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
-from tts.backends._decode import Decode, Voice
+from tts.backends._openai.decode import Decode, Voice
 from tts.backends._text import Reader
 from tts.types import Chunk, FinishReason, ModelInfo, Request, Segment, Trajectory, Usage
 

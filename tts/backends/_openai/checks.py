@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tts.backends._decode import Voice
+from tts.backends._openai.decode import Voice
+from tts.backends._openai.wire import Api
 from tts.backends._text import Text
-from tts.backends._wire import Api
 from tts.errors import CapabilityMissing, ConfigError, ContextTooLong
 from tts.types import Request
 

@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from tts.backends._entry import Entry
+from tts.backends._replay.entry import Entry
 from tts.errors import ConfigError
 
 FILE = "replay.sqlite"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from tts.backends._probe import Server
+from tts.backends._openai.probe import Server
 from tts.errors import ConfigError
 
 _FILE = "servers.json"

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tts.backends._secrets import NO_KEY, Scrubber
+from tts.backends._openai.secrets import NO_KEY, Scrubber
 from tts.errors import ConfigError, ModelNotFound
 
 _LOG = logging.getLogger("tts.backends.openai")

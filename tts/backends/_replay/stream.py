@@ -14,8 +14,8 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from tts.backends._entry import NO_LOGPROBS, Entry, Mark, join, likeliest
-from tts.backends._plan import Plan, pieces
+from tts.backends._replay.entry import NO_LOGPROBS, Entry, Mark, join, likeliest
+from tts.backends._replay.plan import Plan, pieces
 from tts.errors import ReplayMiss
 from tts.protocols import Stream
 from tts.types import Chunk, FinishReason, Request, Segment, Trajectory, Usage

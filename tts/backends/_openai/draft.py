@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tts.backends._wire import FINISHES, Piece
+from tts.backends._openai.wire import FINISHES, Piece
 from tts.errors import BackendError
 from tts.types import FinishReason, Request
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from tts.backends._entry import NO_LOGPROBS, Entry, Mark
+from tts.backends._replay.entry import NO_LOGPROBS, Entry, Mark
 from tts.seeds import derive
 from tts.types import Chunk, Request
 

@@ -14,11 +14,11 @@ import time
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Any
 
-from tts.backends._job import Job, Patience, Stats
-from tts.backends._limits import Gate, Limits
-from tts.backends._replicas import Replica, Router, Visit
-from tts.backends._retry import Fault, back_off, fault_of
-from tts.backends._secrets import Scrubber
+from tts.backends._openai.job import Job, Patience, Stats
+from tts.backends._openai.limits import Gate, Limits
+from tts.backends._openai.replicas import Replica, Router, Visit
+from tts.backends._openai.retry import Fault, back_off, fault_of
+from tts.backends._openai.secrets import Scrubber
 from tts.errors import BackendError, EndpointDown, TTSError
 
 _LOG = logging.getLogger("tts.backends.openai")

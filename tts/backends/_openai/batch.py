@@ -7,8 +7,8 @@ from collections.abc import Hashable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from tts.backends._decode import Decode, Voice, cancelled, content, outcome
-from tts.backends._draft import Draft
+from tts.backends._openai.decode import Decode, Voice, cancelled, content, outcome
+from tts.backends._openai.draft import Draft
 from tts.errors import BackendError, ConfigError
 
 

@@ -1,0 +1,1 @@
+"""What `tts.backends.openai` is made of; nothing here is for others."""
