@@ -9,7 +9,7 @@ import pytest
 
 import tts
 from tests.backends.letters import GREEDY, LETTERS, PROBLEM, Cut, ask, decode
-from tts.backends._replay import stream as _replayed
+from tts.backends._replay import stream as replayed
 from tts.backends.replay import ReplayBackend
 from tts.errors import ConfigError, ReplayMiss
 from tts.testing import World
@@ -50,7 +50,7 @@ async def test_when_the_first_is_left_the_next_continues(folder):
 
 
 async def test_a_stream_that_nobody_reads_is_not_waited_for(folder, monkeypatch):
-    monkeypatch.setattr(_replayed, "_PATIENCE_SECONDS", 0.001)
+    monkeypatch.setattr(replayed, "_PATIENCE_SECONDS", 0.001)
     async with ReplayBackend(Cut(), folder) as backend, AsyncExitStack() as stack:
         for _ in range(3):  # one task, reading in lockstep
             stream = await stack.enter_async_context(backend.open(ask(sampling=GREEDY, watch=True)))
