@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 from dataclasses import dataclass, field
 
@@ -176,6 +177,16 @@ async def test_an_unseeded_backend_is_found():
     backend = SimulatedBackend(lambda p, node, seed: Step(f"text {next(numbers):09}", 4))
     with pytest.raises(ContractError, match="same seed"):
         await check_backend(backend, PROBLEM)
+
+
+@pytest.mark.parametrize("identities", [itertools.count(), itertools.repeat({1, 2})])
+async def test_an_identity_that_is_none_is_found(identities):
+    class Nameless(SimulatedBackend):
+        def identity(self):
+            return {"model": next(identities)}
+
+    with pytest.raises(ContractError, match="`identity` is of JSON types"):
+        await check_backend(Nameless(simulate), PROBLEM)
 
 
 def trajectories():

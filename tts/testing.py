@@ -7,6 +7,7 @@ test framework: `await check_strategy(MyStrategy())`.
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 import random
 from collections.abc import Sequence
@@ -55,6 +56,7 @@ async def check_backend(backend: Backend, problem: Problem, *, max_tokens: int =
     Raises:
         ContractError: A promise is broken; the message says which.
     """
+    _check_identity(backend)
     request = Request(problem, Trajectory.root(), max_tokens=max_tokens, seed=_seed(backend, 1))
     whole = await _check_decode(backend, request)
     watched = await _check_decode(backend, replace(request, watch=True))
@@ -66,6 +68,15 @@ async def check_backend(backend: Backend, problem: Problem, *, max_tokens: int =
         await _check_logprobs(backend, request)
     if Capability.CONTINUATION in backend.capabilities:
         await _check_continuation(backend, request)
+
+
+def _check_identity(backend: Backend) -> None:
+    identity = backend.identity()
+    try:
+        same = json.loads(json.dumps(identity)) == identity == backend.identity()
+    except TypeError:
+        same = False
+    _require(same, "`identity` is of JSON types, and stays the same.")
 
 
 def _seed(backend: Backend, seed: int) -> int | None:

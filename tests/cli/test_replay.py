@@ -49,6 +49,35 @@ def test_a_rerun_sends_no_request_and_has_the_same_figures(words, tmp_path, monk
     assert "came from the replay cache" in out
 
 
+@pytest.mark.parametrize("vllm", [False, True])
+def test_a_rerun_needs_no_server(serve, vllm, tmp_path, monkeypatch):
+    server = serve(vllm=vllm, context=100_000)
+    run = (
+        "run", "backend=openai", "backend.model=toy", f"backend.base_url={server.url}",
+        "task.n_problems=6", "strategy=self_consistency", "strategy.n=3", "replay.path=replay",
+        "budget.total_tokens=2k",
+    )  # fmt: skip
+    assert main([*run, "hydra.run.dir=one"]) == 0
+    asked = len(server.calls)
+    assert asked
+
+    def refuse(*_):
+        raise AssertionError("the server was asked what it is")
+
+    assert main([*run, "hydra.run.dir=again"]) == 0
+    monkeypatch.setattr("tts.backends.openai.ask_all", refuse)
+    assert main([*run, "hydra.run.dir=two", "replay.offline=true"]) == 0
+    assert len(server.calls) == asked
+    assert summary(tmp_path / "one")[0] == summary(tmp_path / "again")[0]
+    assert summary(tmp_path / "one")[0] == summary(tmp_path / "two")[0]
+
+
+def test_a_server_of_which_nothing_is_recorded(capsys):
+    words = ("backend=openai", "backend.model=toy", "backend.base_url=http://localhost:9/v1")
+    assert main(["run", *words, "replay.path=replay", "replay.offline=true"]) == 2
+    assert "nothing is recorded of model 'toy'" in capsys.readouterr().err
+
+
 def test_what_is_missing_offline_is_a_failure_that_says_so(tmp_path):
     assert main([*RUN, "strategy.n=2", "hydra.run.dir=one"]) == 0
     assert main([*RUN, "strategy.n=3", "hydra.run.dir=two", "replay.offline=true"]) == 3

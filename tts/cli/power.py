@@ -1,6 +1,7 @@
 """`tts power`: how many problems a comparison needs, or what a number of problems can show.
 
 Knows the options and how to say the answer; the probabilities are those of `tts.evaluation.power`.
+With --from the figures come from a run: see `tts.cli._pilot`.
 """
 
 from __future__ import annotations
@@ -25,13 +26,15 @@ if TYPE_CHECKING:
 _ABOUT = """\
 Say how many problems show a difference between two arms that answer the same problems, or what
 difference a number of problems can show. With --margin: that the new arm is worse by less than
-that. Accuracies, differences and margins are shares: 0.05 is five points."""
+that. Accuracies, differences and margins are shares: 0.05 is five points. With --from: measure
+what is needed for that in a run that is there, finished or not."""
 
 _EXAMPLES = """\
 examples:
   tts power --accuracy 0.6 --difference 0.05
   tts power --accuracy 0.6 --problems 200 --comparisons 4
-  tts power --accuracy 0.7 --margin 0.02 --agreement 0.9 --repeats 4"""
+  tts power --accuracy 0.7 --margin 0.02 --agreement 0.9 --repeats 4
+  tts power --from outputs/demo --arms best_of_n,greedy --difference 0.05"""
 
 _LADDER = (100, 200, 500, 1000, 1500, 3000, 10_000)
 _MOST = 10_000_000
@@ -93,11 +96,18 @@ def main(arguments: Sequence[str]) -> int:
 
     from tts.evaluation.store import write_atomically
 
-    found = answer(options)
     console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
-    console.print(sentence(found, options.problems))
-    console.print()
-    console.print(_table(found))
+    found: Answer | Report
+    if options.pilot is None:
+        found = answer(options)
+        console.print(sentence(found, options.problems))
+        console.print()
+        console.print(_table(found))
+    else:
+        from tts.cli._pilot import report, shown
+
+        found = report(options)
+        console.print(shown(found))
     if options.json:
         write_atomically(options.json, json.dumps(asdict(found), indent=2) + "\n")
     return 0
@@ -112,19 +122,25 @@ def answer(options: argparse.Namespace) -> Answer:
     Raises:
         ConfigError: An option cannot be used, or nothing is asked.
     """
-    from tts.evaluation.power import Plan, power, problems_needed
+    from tts.evaluation.power import WITHIN, Plan, power, problems_needed, smallest_shown
 
+    if options.arms is not None:
+        raise ConfigError("--arms: it names arms of a run.", hint="Give the run with --from.")
+    if options.accuracy is None:
+        raise ConfigError("--accuracy: it is not given.", hint="Give it, or a run with --from.")
     if options.difference is None and options.margin is None and options.problems is None:
         raise ConfigError(
             "tts power: nothing is asked.", hint="Give --difference, --margin or --problems."
         )
-    if options.problems is not None and not 1 <= options.problems <= _MOST:
-        raise ConfigError(f"--problems: {options.problems} is not 1 to {_MOST:,}.")
+    check_problems(options.problems)
     if options.difference is None and options.margin is not None:
         options.difference = 0.0
     target = options.power
-    plan = Plan(options.alpha, options.comparisons, options.margin, options.repeats, options.within)
-    pair = _pair(options, options.difference or 0.0)
+    repeats = 1 if options.repeats is None else options.repeats
+    within = WITHIN if options.within is None else options.within
+    plan = Plan(options.alpha, options.comparisons, options.margin, repeats, within)
+    true = options.difference or 0.0
+    pair = _pair(options, true)
     asked = options.difference is not None
     needed = problems_needed(pair, plan, target) if asked else None
     numbers = {*_LADDER, *(n for n in (needed, options.problems) if n)}
@@ -136,10 +152,24 @@ def answer(options: argparse.Namespace) -> Answer:
         target=target,
         needed=needed,
         table=tuple(
-            Step(n, _smallest(options, n, plan), power(pair, n, plan) if asked else None)
+            Step(
+                n,
+                smallest_shown(lambda d: _pair(options, d), true, n, plan, target),
+                power(pair, n, plan) if asked else None,
+            )
             for n in sorted(numbers)
         ),
     )
+
+
+def check_problems(number: int | None) -> None:
+    """Refuse a number of problems that is none.
+
+    Raises:
+        ConfigError: It is less than 1, or beyond all reason.
+    """
+    if number is not None and not 1 <= number <= _MOST:
+        raise ConfigError(f"--problems: {number} is not 1 to {_MOST:,}.")
 
 
 def sentence(found: Answer, problems: int | None) -> str:
@@ -175,20 +205,14 @@ def _claim(found: Answer) -> str:
     return f"a difference of {_points(found.difference)} to {reference}"
 
 
-def _smallest(options: argparse.Namespace, n: int, plan: Plan) -> float | None:
-    from tts.evaluation.power import detectable, provable_margin
-
-    if plan.margin is not None:
-        return provable_margin(_pair(options, options.difference), n, plan, options.power)
-    return detectable(lambda d: _pair(options, d), n, plan, options.power)
-
-
 def _pair(options: argparse.Namespace, difference: float) -> Pair:
     from tts.evaluation.pairs import Pair
+    from tts.evaluation.power import CORRELATION
 
     if options.agreement is not None:
         return Pair.agreeing(options.accuracy, difference, options.agreement)
-    return Pair.correlated(options.accuracy, difference, options.correlation)
+    correlation = CORRELATION if options.correlation is None else options.correlation
+    return Pair.correlated(options.accuracy, difference, correlation)
 
 
 def _table(found: Answer) -> Table:
@@ -204,13 +228,9 @@ def _table(found: Answer) -> Table:
         smallest = "–" if step.smallest is None else _points(step.smallest)
         odds = [] if step.power is None else [f"{step.power:.1%}"]
         table.add_row(f"{step.problems:,}", smallest, *odds)
-    errors = f"error {found.plan.alpha:g}"
-    if found.plan.comparisons > 1:
-        errors += f" for {found.plan.comparisons} comparisons together"
-    repeats = f"{found.plan.repeats} repeat" + ("s" if found.plan.repeats > 1 else "")
     table.caption = (
-        f"power {found.target:.0%}, {errors}, {repeats}, both arms alike on "
-        f"{found.agreement:.0%} of the problems"
+        f"{judged(found.plan, found.target)}, both arms alike on {found.agreement:.0%} of the "
+        "problems"
     )
     table.caption_justify = "left"
     return table

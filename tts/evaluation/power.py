@@ -21,6 +21,9 @@ from tts.evaluation.pairs import Pair
 
 Integers = NDArray[np.int64]
 
+CORRELATION, WITHIN = 0.6, 0.5
+"""What is taken where nothing was measured: see `Pair.correlated` and `Plan.within`."""
+
 _MOST = 10_000_000  # problems; more is no answer
 
 
@@ -43,7 +46,7 @@ class Plan:
     comparisons: int = 1
     margin: float | None = None
     repeats: int = 1
-    within: float = 0.5
+    within: float = WITHIN
 
     def __post_init__(self) -> None:
         if not 0 < self.alpha < 1:
@@ -142,6 +145,26 @@ def provable_margin(pair: Pair, n: int, plan: Plan, target: float = 0.8) -> floa
     """
     _check(target)
     return _smallest(lambda m: power(pair, n, replace(plan, margin=m)) >= target)
+
+
+def smallest_shown(
+    pair_of: Callable[[float], Pair], difference: float, n: int, plan: Plan, target: float = 0.8
+) -> float | None:
+    """The smallest margin that n problems show if the plan has one, else the smallest difference.
+
+    Args:
+        pair_of: The pair of a difference; raises `ConfigError` beyond what it allows.
+        difference: The true one, for a margin.
+        n: Problems, at least 1.
+        plan: How it is judged.
+        target: Power, above 0 and below 1.
+
+    Returns:
+        Above 0; None if nothing is shown.
+    """
+    if plan.margin is not None:
+        return provable_margin(pair_of(difference), n, plan, target)
+    return detectable(pair_of, n, plan, target)
 
 
 def _least_wins(
