@@ -39,7 +39,7 @@ def test_a_verifiers_cost_is_kept_apart(usage):
 
 
 def test_usage_prints():
-    text = str(Usage(100, 20, 50, 7, 2, 3, 1.5e9, 0.01, 2.5, 25))
+    text = str(Usage(100, 20, 50, 0, 7, 2, 3, 1.5e9, 0.01, 2.5, 25))
     for part in (
         "50 completion",
         "25 sequential",

@@ -20,6 +20,7 @@ from tts.errors import ConfigError
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from tts.cli._pilot import Report
     from tts.evaluation.pairs import Pair
     from tts.evaluation.power import Plan
 
@@ -96,6 +97,8 @@ def main(arguments: Sequence[str]) -> int:
 
     from tts.evaluation.store import write_atomically
 
+    if options.problems is not None and not 1 <= options.problems <= _MOST:
+        raise ConfigError(f"--problems: {options.problems} is not 1 to {_MOST:,}.")
     console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
     found: Answer | Report
     if options.pilot is None:
@@ -132,7 +135,6 @@ def answer(options: argparse.Namespace) -> Answer:
         raise ConfigError(
             "tts power: nothing is asked.", hint="Give --difference, --margin or --problems."
         )
-    check_problems(options.problems)
     if options.difference is None and options.margin is not None:
         options.difference = 0.0
     target = options.power
@@ -160,16 +162,6 @@ def answer(options: argparse.Namespace) -> Answer:
             for n in sorted(numbers)
         ),
     )
-
-
-def check_problems(number: int | None) -> None:
-    """Refuse a number of problems that is none.
-
-    Raises:
-        ConfigError: It is less than 1, or beyond all reason.
-    """
-    if number is not None and not 1 <= number <= _MOST:
-        raise ConfigError(f"--problems: {number} is not 1 to {_MOST:,}.")
 
 
 def sentence(found: Answer, problems: int | None) -> str:
@@ -229,8 +221,8 @@ def _table(found: Answer) -> Table:
         odds = [] if step.power is None else [f"{step.power:.1%}"]
         table.add_row(f"{step.problems:,}", smallest, *odds)
     table.caption = (
-        f"{judged(found.plan, found.target)}, both arms alike on {found.agreement:.0%} of the "
-        "problems"
+        f"power {found.target:.0%}, {found.plan}, both arms alike on {found.agreement:.0%} of "
+        "the problems"
     )
     table.caption_justify = "left"
     return table
@@ -243,19 +235,23 @@ def _points(share: float) -> str:
 def _parser() -> Parser:
     parser = Parser("power", _ABOUT, _EXAMPLES)
     add = parser.add_argument
-    add("--accuracy", type=float, required=True, help="of the reference, 0 to 1")
+    add("--accuracy", type=float, help="of the reference, 0 to 1")
+    add("--from", type=Path, dest="pilot", metavar="FOLDER", help="measure the arms of this run")
+    add("--arms", metavar="ARM,REFERENCE", help="two of them (every arm against the first)")
     add("--difference", type=float, help="what the new arm adds; 0 where only a margin is given")
     add("--margin", type=float, help="show that the new arm is worse by less than this")
     add("--problems", type=int, help="say what this many problems show")
     known = parser.add_mutually_exclusive_group()
     known.add_argument("--agreement", type=float, help="share of problems where both are alike")
-    known.add_argument("--correlation", type=float, default=0.6, help="of right answers (0.6)")
+    known.add_argument("--correlation", type=float, help="of right answers (0.6)")
     add("--power", type=float, default=0.8, help="probability that it is shown (0.8)")
     add("--alpha", type=float, default=0.05, help="two-sided error (0.05)")
     add("--comparisons", type=int, default=1, help="that share the error (1)")
-    add("--repeats", type=int, default=1, help="of each problem (1)")
+    add("--repeats", type=int, help="of each problem (1, or those of the run)")
     add(
-        "--within", type=float, default=0.5, help="share of the variance repeats average away (0.5)"
+        "--within",
+        type=float,
+        help="share of the variance repeats average away (0.5, or that of the run)",
     )
     add("--json", type=Path, metavar="FILE", help="write the answer there as well")
     return parser

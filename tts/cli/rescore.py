@@ -54,7 +54,10 @@ def main(arguments: Sequence[str]) -> int:
         ConfigError: The source or an argument cannot be used.
     """
     asked = _read(arguments)
-    found = asyncio.run(_rescored(asked))
+    from rich.console import Console  # late: help and slips of the pen are answered at once
+
+    with Console(stderr=True).status("Reading and grading samples, then counting …"):
+        found = asyncio.run(_rescored(asked))
     _show(found)
     if asked.json:
         _write(asked.json, found, asked)

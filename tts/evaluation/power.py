@@ -60,6 +60,12 @@ class Plan:
         if not 0 <= self.within <= 1:
             raise ConfigError(f"within: {self.within:g} is not 0 to 1.")
 
+    def __str__(self) -> str:
+        """How strict it is, and how often each problem is solved."""
+        several = f" for {self.comparisons} comparisons together" if self.comparisons > 1 else ""
+        repeats = f"{self.repeats} repeat" + ("s" if self.repeats > 1 else "")
+        return f"error {self.alpha:g}{several}, {repeats}"
+
     @property
     def worth(self) -> float:
         """How many problems with one repeat a problem with all its repeats is worth, at least 1."""
