@@ -6,7 +6,6 @@ line: `id`, `prompt`, `answer` (the right one), `samples` (texts), and `scores` 
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any
 from tts.errors import ConfigError
 from tts.evaluation.records import Record
 from tts.evaluation.store import RESULTS, Trees, modernise, read
+from tts.tasks import JsonLines
 from tts.types import Problem, Scale, Score, Segment, Trajectory
 
 FIELDS = ("id", "prompt", "answer", "samples", "scores")
@@ -52,7 +52,9 @@ def read_texts(path: Path, names: Mapping[str, str] | None = None) -> list[Sampl
         ConfigError: The file or a line of it cannot be used.
     """
     called = {field: field for field in FIELDS} | dict(names or {})
-    lines = [_Line(where, row, called) for where, row in _rows(path)]
+    if not path.exists():
+        raise ConfigError(f"There is no file or folder {path}.")
+    lines = [_Line(row.where, row.fields, called) for row in JsonLines().rows(str(path))]
     if not lines:
         raise ConfigError(f"{path} holds no problems.")
     scale = _scale([line.scores() for line in lines])
@@ -183,30 +185,6 @@ class _Line:
             f"{self.where} has no field '{name}'; there are: {', '.join(self.row) or 'none'}.",
             hint=hint,
         )
-
-
-def _rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    try:
-        with path.open(encoding="utf-8") as file:
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    yield f"{path}, line {number}", _row(line, f"{path}, line {number}")
-    except FileNotFoundError as error:
-        raise ConfigError(f"There is no file or folder {path}.") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}.") from error
-
-
-def _row(line: str, where: str) -> Mapping[str, Any]:
-    try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise ConfigError(
-            f"{where} is no JSON: {error}.", hint="Each line holds one JSON object."
-        ) from error
-    if not isinstance(row, dict):
-        raise ConfigError(f"{where} holds a {type(row).__name__}, not an object with fields.")
-    return row
 
 
 def _is_number(value: object) -> bool:
