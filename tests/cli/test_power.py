@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
 from tts.cli import main
 from tts.evaluation.pairs import Pair
-from tts.evaluation.power import Plan, problems_needed
+from tts.evaluation.power import Plan, detectable, power, problems_needed
 
 
 def said(capsys, *words):
@@ -61,6 +62,9 @@ def test_too_few_problems_show_nothing(capsys):
     "words, named",
     [
         ((), "--accuracy"),
+        (("--accuracy", "0.6", "--problems", "9", "--arms", "a,b"), "--arms"),
+        (("--from", "nowhere"), "nowhere holds no results.jsonl"),
+        (("--from", "nowhere", "--accuracy", "0.6"), "--accuracy: with --from it is measured"),
         (("--accuracy", "0.6"), "nothing is asked"),
         (("--accuracy", "x", "--problems", "9"), "--accuracy"),
         (("--accuracy", "1.6", "--problems", "9"), "accuracy: 1.6"),
@@ -83,6 +87,101 @@ def test_too_few_problems_show_nothing(capsys):
 )
 def test_bad_input_is_named(capsys, words, named):
     assert main(["power", *words]) == 2
+    complaint = capsys.readouterr()
+    assert named in complaint.err.splitlines()[0]
+    assert complaint.out == ""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pilot") / "run"
+    words = ("experiment=demo", "backend=simulated", "task.n_problems=30", "repeats=2")
+    assert main(["run", *words, f"hydra.run.dir={folder}"]) == 0
+    return folder
+
+
+def piloted(capsys, run, tmp_path, *words):
+    file = tmp_path / "power.json"
+    out = said(capsys, "--from", str(run), *words, "--json", str(file))
+    return out, json.loads(file.read_text())
+
+
+def test_a_run_is_measured_arm_by_arm_against_the_first(capsys, run, tmp_path):
+    out, found = piloted(capsys, run, tmp_path)
+    rows = json.loads((run / "summary.json").read_text())
+    assert [f["pilot"]["arm"] for f in found["findings"]] == [r["strategy"] for r in rows[1:]]
+    for finding, row in zip(found["findings"], rows[1:], strict=True):
+        pilot = finding["pilot"]
+        assert (pilot["problems"], pilot["repeats"], pilot["reference"]) == (30, 2, "greedy")
+        assert pilot["arm_accuracy"] == pytest.approx(row["accuracy"])
+        assert finding["difference"] == pytest.approx(row["difference"])
+    assert "--comparisons 4 shares the error" in out
+
+
+def test_what_follows_is_that_of_the_measured_figures(capsys, run, tmp_path):
+    words = ("--arms", "best_of_n,greedy", "--difference", "0.05")
+    out, found = piloted(capsys, run, tmp_path, *words)
+    (finding,) = found["findings"]
+    pilot, plan = finding["pilot"], Plan(repeats=2, within=finding["pilot"]["within"])
+
+    def pair_of(difference):
+        return Pair.correlated(pilot["reference_accuracy"], difference, pilot["correlation"])
+
+    assert finding["needed"] == problems_needed(pair_of(0.05), plan)
+    assert finding["smallest"] == detectable(pair_of, 30, plan)
+    assert finding["power"] == power(pair_of(0.05), 30, plan)
+    assert "post hoc" not in out
+    assert f"{pilot['correlation']:.2f}" in out and f"{pilot['within']:.2f}" in out
+
+
+def test_a_difference_of_the_run_itself_is_called_optimistic(capsys, run, tmp_path):
+    out, found = piloted(capsys, run, tmp_path, "--arms", "best_of_n,greedy")
+    assert '("post hoc") are optimistic' in out and "Fix --difference" in out
+    assert found["observed"] and found["findings"][0]["power"] is None
+
+
+def test_what_is_given_takes_the_place_of_what_the_run_has(capsys, run, tmp_path):
+    words = ("--problems", "500", "--repeats", "3", "--within", "0.25", "--margin", "0.1")
+    _, found = piloted(capsys, run, tmp_path, *words)
+    for finding in found["findings"]:
+        assert finding["problems"] == 500
+        assert finding["plan"]["repeats"] == 3
+        assert finding["plan"]["within"] == 0.25
+        assert finding["difference"] == 0
+
+
+def test_arms_that_are_alike_need_no_end_of_problems(capsys, run, tmp_path):
+    lines = (run / "results.jsonl").read_text().splitlines(keepends=True)
+    twin = tmp_path / "twin"
+    twin.mkdir()
+    greedy = [line for line in lines[1:] if '"arm":"greedy"' in line and '"repeat":0' in line]
+    copies = [line.replace('"arm":"greedy"', '"arm":"twin"') for line in greedy]
+    (twin / "results.jsonl").write_text("".join([lines[0], *greedy, *copies]))
+    out, found = piloted(capsys, twin, tmp_path)
+    assert found["findings"][0]["needed"] is None
+    assert found["findings"][0]["pilot"]["correlation"] == pytest.approx(1)
+    assert "cannot be told from one repeat" in out
+    out, _ = piloted(capsys, twin, tmp_path, "--repeats", "4")
+    assert "one repeat; 0.5 is taken" in re.sub(r"\s+", " ", out)
+
+
+@pytest.mark.parametrize(
+    "words, named",
+    [
+        (("--arms", "best_of_n,nobody"), "no arm 'nobody'"),
+        (("--arms", "greedy"), "--arms"),
+        (("--difference", "0.99"), "difference"),
+        (("--power", "2"), "power: 2"),
+        (("--alpha", "2"), "alpha"),
+        (("--within", "2"), "within"),
+        (("--problems", "0"), "--problems"),
+        (("--correlation", "0.5"), "--correlation"),
+        (("--agreement", "0.5"), "--agreement"),
+    ],
+)
+def test_a_run_cannot_be_asked_everything(capsys, run, words, named):
+    capsys.readouterr()
+    assert main(["power", "--from", str(run), *words]) == 2
     complaint = capsys.readouterr()
     assert named in complaint.err.splitlines()[0]
     assert complaint.out == ""

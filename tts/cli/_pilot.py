@@ -1,18 +1,22 @@
 """`tts power --from`: what a run that is there says of the next one.
 
 Knows the options and how to say the answer; what is measured is that of `tts.evaluation.piloting`,
-and what follows from it that of `tts.evaluation.power`.
+and what follows from it that of `tts.evaluation.power`. Why no power is told at the difference that
+the run itself has shown: Hoenig & Heisey 2001, "The abuse of power"; Gelman & Carlin 2014, "Beyond
+power calculations" (differences that caught the eye are too large).
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Group
+from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from tts.errors import ConfigError
 from tts.evaluation.pairs import Pair
@@ -26,10 +30,19 @@ from tts.evaluation.power import (
     smallest_shown,
 )
 
+_NONE = "–"
+_MEASURED = (
+    "accuracy /\nreference",
+    "points",
+    "only one\nsolved %",
+    "corre-\nlation",
+    "within",
+)
+
 POST_HOC = (
-    "The difference observed in a run is too optimistic a guess of the true one wherever the arms "
-    'were chosen for it, and power at it ("post hoc") only says its p-value again. Fix the '
-    "smallest difference that matters beforehand, with --difference."
+    'Numbers at the difference observed in the same run ("post hoc") are optimistic: they take it '
+    "for the true one, and a difference that caught the eye is larger than the truth on average. "
+    "Fix --difference, the smallest one that matters, before the run."
 )
 
 
@@ -91,8 +104,12 @@ def report(options: argparse.Namespace) -> Report:
     found = pilots(marks, [] if options.arms is None else options.arms.split(","))
     findings = tuple(_finding(pilot, options) for pilot in found)
     observed = options.difference is None and options.margin is None
-    missing = () if options.arms else list(marks)[1:]
-    notes = [*_notes(findings, options), *_left_out(missing, found, marks), *[POST_HOC] * observed]
+    notes = list(_notes(findings, options))
+    compared = {pilot.arm for pilot in found}
+    if not options.arms and (missing := [arm for arm in list(marks)[1:] if arm not in compared]):
+        notes.append(f"Left out, for want of a problem that both ended: {', '.join(missing)}.")
+    if observed:
+        notes.append(POST_HOC)
     return Report(str(options.pilot), options.power, observed, findings, tuple(notes))
 
 
@@ -102,8 +119,14 @@ def shown(report: Report) -> Group:
     Args:
         report: What was worked out.
     """
-    parts = [f"Measured in {report.run}, in points", _measured(report), "", *_consequences(report)]
-    return Group(*parts, *(part for note in report.notes for part in ("", note)))
+    reference = report.findings[0].pilot.reference
+    parts: list[Text | Table] = [
+        Text(f"{report.run}, against {reference}; problems × repeats that both ended"),
+        _measured(report),
+        Text(_question(report)),
+        _consequences(report),
+    ]
+    return Group(*(x for part in parts for x in (part, Text())), *map(Text, report.notes))
 
 
 def _finding(pilot: Pilot, options: argparse.Namespace) -> Finding:
@@ -125,9 +148,9 @@ def _finding(pilot: Pilot, options: argparse.Namespace) -> Finding:
     try:
         needed = problems_needed(pair_of(true), plan, options.power)
     except ConfigError:
-        if fixed is not None or options.power in (0, 1):
+        if fixed is not None:
             raise
-        needed = None  # an observed difference may be 0, or next to it: that is an answer
+        needed = None  # an observed difference may be 0, or next to it
     return Finding(
         pilot=pilot,
         difference=true,
@@ -137,3 +160,79 @@ def _finding(pilot: Pilot, options: argparse.Namespace) -> Finding:
         smallest=smallest_shown(pair_of, true, problems, plan, options.power),
         power=None if fixed is None else power(pair_of(true), problems, plan),
     )
+
+
+def _notes(findings: Sequence[Finding], options: argparse.Namespace) -> Iterator[str]:
+    for found in findings:
+        pilot = found.pilot
+        if pilot.correlation is None:
+            yield (
+                f"The correlation of {pilot.arm} cannot be told where an arm is right always or "
+                f"never; {CORRELATION:g} is taken."
+            )
+        if pilot.within is None and pilot.repeats > 1:
+            yield (
+                f"The share within problems of {pilot.arm} cannot be told: its difference never "
+                f"varies, or there is one problem; {found.plan.within:g} is taken."
+            )
+    if any(found.pilot.within is None and found.pilot.repeats == 1 for found in findings):
+        plan = findings[0].plan
+        taken = f"{plan.within:g} is taken" if plan.repeats > 1 else "nothing above depends on it"
+        yield f"The share within problems cannot be told from one repeat; {taken}."
+    if len(findings) > 1 and options.comparisons == 1:
+        yield (
+            "Each comparison is judged by itself; "
+            f"--comparisons {len(findings)} shares the error among them."
+        )
+
+
+def _measured(report: Report) -> Table:
+    table = _empty("arm", "problems", *_MEASURED)
+    for pilot in (found.pilot for found in report.findings):
+        table.add_row(
+            escape(pilot.arm),
+            f"{pilot.problems:,} × {pilot.repeats}",
+            f"{100 * pilot.arm_accuracy:.1f} / {100 * pilot.reference_accuracy:.1f}",
+            f"{100 * pilot.difference:+.1f}",
+            f"{100 * pilot.discordance:.1f}",
+            _rounded(pilot.correlation),
+            _rounded(pilot.within),
+        )
+    return table
+
+
+def _question(report: Report) -> str:
+    plan = report.findings[0].plan
+    whose = "observed in this run" if report.observed else "as given"
+    what = f"To show a difference {whose}"
+    if plan.margin is not None:
+        what = f"To show that the arm is worse by less than {100 * plan.margin:g} points"
+    return f"{what}: power {report.target:.0%}, {plan}"
+
+
+def _consequences(report: Report) -> Table:
+    kind = "difference" if report.findings[0].plan.margin is None else "margin"
+    columns = ["arm", "points\ntaken", "problems\nneeded", "problems", f"smallest\n{kind} shown"]
+    table = _empty(*columns, *["power"] * (not report.observed))
+    for found in report.findings:
+        table.add_row(
+            escape(found.pilot.arm),
+            f"{100 * found.difference:+.1f}",
+            _NONE if found.needed is None else f"{found.needed:,}",
+            f"{found.problems:,}",
+            _NONE if found.smallest is None else f"{100 * found.smallest:.1f}",
+            *([] if found.power is None else [f"{found.power:.1%}"]),
+        )
+    return table
+
+
+def _empty(*columns: str) -> Table:
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column(columns[0], overflow="fold")
+    for column in columns[1:]:
+        table.add_column(column, justify="right", no_wrap=True)
+    return table
+
+
+def _rounded(value: float | None) -> str:
+    return _NONE if value is None else f"{value:.2f}"
