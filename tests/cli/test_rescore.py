@@ -8,6 +8,9 @@ import pytest
 
 from tts.backends.simulated import SimulatedBackend
 from tts.cli import main
+from tts.cli.rescore import laws
+from tts.evaluation.laws import fit_saturation
+from tts.evaluation.rescoring import Rescored
 
 ROWS = [
     {
@@ -50,6 +53,19 @@ def test_a_file_of_samples(file, capsys):
     assert found["problems"]["p1"]["correct"] == [True, True, False, False]
     out = capsys.readouterr().out
     assert "best-of-n" in out and "20 problems, 4 samples each" in out
+
+
+@pytest.mark.parametrize(
+    ("votes", "sentence"),
+    [
+        ({k: 1 - 0.7**k for k in (1, 2, 4, 8)}, "from k = 12 on"),
+        ({1: 0.5, 2: 0.5, 4: 0.9}, "follows no saturating curve"),
+    ],
+)
+def test_a_law_that_does_not_hold_is_not_told_as_one(votes, sentence):
+    found = Rescored({}, 1, (8, 8), 1.0, saturation=fit_saturation(votes))
+    (said,) = laws(found)
+    assert sentence in said
 
 
 def test_fields_and_ks_can_be_named(file):

@@ -93,6 +93,14 @@ def test_tables():
         assert max(map(len, printed.splitlines())) <= width
 
 
+def test_the_rows_that_nobody_beats_are_named():
+    rows = [row(5), row(4, "b", tokens=200), row(8, "c", tokens=300)]
+    assert notes(rows) == [
+        "No row is as accurate for fewer completion tokens (Pareto front): a, c."
+    ]
+    assert notes(rows[:2]) == []
+
+
 def test_simulated_figures_say_so():
     names = NAMES.model_copy(update={"backend": "simulated"})
     assert "simulated" in title([row(5, names=names)])

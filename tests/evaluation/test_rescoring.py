@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 
 import pytest
 
@@ -108,3 +109,24 @@ def test_what_cannot_be_told_is_missing_and_said():
 def test_a_k_beyond_the_pool_is_refused():
     with pytest.raises(ConfigError, match="pool of 4"):
         rescore(POOLS, [1, 8])
+
+
+def test_curves_with_enough_points_are_given_their_laws():
+    rng = random.Random(3)
+    pools = {}
+    for i in range(40):
+        right = [rng.random() < 0.1 + 0.02 * i for _ in range(16)]
+        keys = tuple("yes" if r else str(rng.randint(0, 9)) for r in right)
+        pools[f"p{i}"] = Pool(keys, tuple(right))
+    found = rescore(pools)
+    for k, interval in found.curves["pass"].items():
+        assert (
+            interval.mean == 1
+            or abs(found.coverage.at(k) - interval.mean) <= found.coverage.max_residual + 1e-9
+        )
+    for k, interval in found.curves["majority"].items():
+        assert abs(found.saturation.at(k) - interval.mean) <= found.saturation.max_residual + 1e-9
+    few = rescore(pools, [1, 2])
+    assert few.coverage is None and few.saturation is None
+    never = rescore({"a": Pool(("1",) * 8, (False,) * 8)})
+    assert never.coverage is None and never.saturation is None

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ EXAMPLES = """
 
 An OVERRIDE is as for `tts run`; here it changes the task (task.answers, ...) or the verifier.
 """
+_POOR_FIT = 0.02  # in accuracy; a worse curve would mislead whoever reads its limit
 METHODS = {
     "pass": "pass@k",
     "majority": "majority",
@@ -159,9 +161,30 @@ def _show(found: Found) -> None:
         for k in rescored.curves["pass"]:
             table.add_row(str(k), *(_cell(curve[k]) for curve in curves.values()))
         console.print(table)
+        for law in laws(rescored):
+            console.print(law)
         for note in rescored.notes:
             console.print(note, style="yellow")
         console.print()
+
+
+def laws(rescored: Rescored) -> Iterator[str]:
+    """What the curves follow, in a sentence each."""
+    law, curve = rescored.coverage, rescored.saturation
+    if law:
+        yield (
+            f"pass@k follows exp({law.a:.3g} k^{law.b:.3g}), off by"
+            f" {100 * law.max_residual:.1f} points at the most."
+        )
+    if curve and curve.max_residual > _POOR_FIT:
+        off = f"the best fit is off by {100 * curve.max_residual:.1f} points"
+        yield f"The majority follows no saturating curve: {off}."
+    elif curve:
+        yield (
+            f"The majority follows {curve.limit:.3g} (1 - (1 - {curve.p:.3g})^k), off by"
+            f" {100 * curve.max_residual:.1f} points at the most; one more sample adds less than"
+            f" half a point from k = {curve.enough(0.005):,} on."
+        )
 
 
 def _cell(interval: Interval) -> str:
@@ -196,6 +219,10 @@ def _entry(rescored: Rescored, problems: Mapping[str, Any]) -> dict[str, Any]:
         "curves": {
             method: {k: [i.mean, i.low, i.high] for k, i in curve.items()}
             for method, curve in curves.items()
+        },
+        "laws": {
+            "coverage": asdict(rescored.coverage) if rescored.coverage else None,
+            "saturation": asdict(rescored.saturation) if rescored.saturation else None,
         },
         "notes": rescored.notes,
         "problems": problems,

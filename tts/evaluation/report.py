@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tts.evaluation.claims import Claim, head
+from tts.evaluation.pareto import front
 from tts.evaluation.summary import Row
 
 _NONE = "–"
@@ -82,6 +83,11 @@ def notes(rows: Sequence[Row]) -> list[str]:
                 f"{row.strategy}: {row.n_failed} of {row.n_solved} problems failed; they are in"
                 " no accuracy, and the same command runs them again."
             )
+    priced = [row for row in rows if row.accuracy is not None]
+    if len(priced) > 2:
+        best = front([(r.per_problem("completion_tokens"), r.accuracy or 0.0) for r in priced])
+        names = ", ".join(priced[place].strategy for place in best)
+        said.append(f"No row is as accurate for fewer completion tokens (Pareto front): {names}.")
     replayed = [row for row in rows if row.replayed_tokens]
     if replayed:
         tokens, whole = (

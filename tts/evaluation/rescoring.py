@@ -19,6 +19,7 @@ from tts.evaluation.estimators import (
     pass_at_k,
     weighted_majority_at_k,
 )
+from tts.evaluation.laws import CoverageLaw, Saturation, fit_coverage, fit_saturation
 from tts.evaluation.samples import Samples
 from tts.evaluation.statistics import Interval
 from tts.protocols import AnswerFormat, Backend, Verifier
@@ -101,6 +102,8 @@ class Rescored:
         n_samples: Smallest and largest number of samples a problem.
         answered: Share of samples with an answer.
         notes: What must be said beside the numbers.
+        coverage: The power law of pass@k; None with fewer than three points that tell.
+        saturation: The saturating curve of the majority; None likewise.
     """
 
     curves: Mapping[str, Mapping[int, Interval]]
@@ -108,6 +111,8 @@ class Rescored:
     n_samples: tuple[int, int]
     answered: float
     notes: tuple[str, ...] = ()
+    coverage: CoverageLaw | None = None
+    saturation: Saturation | None = None
 
 
 def rescore(pools: Mapping[str, Pool], ks: Sequence[int] = ()) -> Rescored:
@@ -142,7 +147,25 @@ def rescore(pools: Mapping[str, Pool], ks: Sequence[int] = ()) -> Rescored:
     elif scored:
         notes.append(f"{len(pools) - len(scored)} problems lack scores; nothing was made of them.")
     answered = sum(key is not None for pool in pools.values() for key in pool.keys) / sum(sizes)
-    return Rescored(curves, len(pools), (min(sizes), max(sizes)), answered, tuple(notes))
+    return Rescored(
+        curves,
+        len(pools),
+        (min(sizes), max(sizes)),
+        answered,
+        tuple(notes),
+        *_laws({method: {k: i.mean for k, i in c.items()} for method, c in curves.items()}),
+    )
+
+
+def _laws(
+    means: Mapping[str, Mapping[int, float]],
+) -> tuple[CoverageLaw | None, Saturation | None]:
+    """What follows the points; two of them would fit any law."""
+    telling = [c for c in means["pass"].values() if 0 < c < 1]
+    coverage = fit_coverage(means["pass"]) if len(telling) > 2 else None
+    votes = means["majority"]
+    saturation = fit_saturation(votes) if len(votes) > 2 and max(votes.values()) > 0 else None
+    return coverage, saturation
 
 
 def _weighted(pool: Pool, k: int) -> float:
