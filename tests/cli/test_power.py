@@ -150,6 +150,17 @@ def test_what_is_given_takes_the_place_of_what_the_run_has(capsys, run, tmp_path
         assert finding["difference"] == 0
 
 
+def test_an_unfinished_run_goes_by_the_repeats_that_are_there(capsys, run, tmp_path):
+    lines = (run / "results.jsonl").read_text().splitlines(keepends=True)
+    later = [x for x in lines if '"arm":"best_of_n"' in x and '"repeat":1' in x]
+    assert len(later) == 30
+    (tmp_path / "results.jsonl").write_text("".join(x for x in lines if x not in later))
+    out, found = piloted(capsys, tmp_path, tmp_path)
+    repeats = {f["pilot"]["arm"]: f["plan"]["repeats"] for f in found["findings"]}
+    assert repeats["best_of_n"] == 1 and repeats["self_consistency"] == 2
+    assert "The arms differ in their repeats" in out
+
+
 def test_arms_that_are_alike_need_no_end_of_problems(capsys, run, tmp_path):
     lines = (run / "results.jsonl").read_text().splitlines(keepends=True)
     twin = tmp_path / "twin"

@@ -179,6 +179,8 @@ def _notes(findings: Sequence[Finding], options: argparse.Namespace) -> Iterator
         plan = findings[0].plan
         taken = f"{plan.within:g} is taken" if plan.repeats > 1 else "nothing above depends on it"
         yield f"The share within problems cannot be told from one repeat; {taken}."
+    if len({found.plan.repeats for found in findings}) > 1:
+        yield "The arms differ in their repeats; each line goes by its own."
     if len(findings) > 1 and options.comparisons == 1:
         yield (
             "Each comparison is judged by itself; "
