@@ -6,8 +6,8 @@
   silence.
 * Making a backend asks each server once what it is, so that a wrong address, key or model is
   refused before anything is spent. A backend belongs to the event loop of its first request.
-* A request that a server refused before it worked on it is repeated, with patience. A reply that
-  was lost on its way is continued from where it broke off, or asked again as the same seeded draw;
+* A request that a server refused before it replied is repeated, with patience. A reply that was
+  lost on its way is continued from where it broke off, or asked again as the same seeded draw;
   where neither can be done it is an error, as another draw would favour short answers.
 * A stream that nobody watches is one plain request. If it is left before its reply has come, nobody
   knows what it cost, and it is charged up to its cap.
