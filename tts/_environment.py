@@ -30,6 +30,17 @@ from tts.types import (
 )
 
 
+@dataclass(slots=True)
+class Tab:
+    """What a verifier's own work has cost: the bound until it says better. See `Charge`."""
+
+    usage: Usage
+
+    def settle(self, usage: Usage) -> None:
+        """Say what it was."""
+        self.usage = usage
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """What a verifier may touch: a metered model, and random streams. See `VerifierContext`."""
@@ -37,6 +48,18 @@ class Context:
     backend: MeteredBackend
     seed: int
     names: tuple[Hashable, ...]
+
+    @asynccontextmanager
+    async def work(self, bound: Usage) -> AsyncIterator[Tab]:
+        """A block in which a verifier works on a model of its own, under a lease."""
+        pot, account = self.backend.pot, self.backend.account
+        lease = await account.lease(pot, lambda _: bound, 0)
+        tab = Tab(bound)
+        try:
+            yield tab
+        finally:
+            lease.settle(tab.usage)
+            account.pay(tab.usage)
 
     def rng(self, *names: Hashable) -> random.Random:
         """A random stream of its own for `names`."""

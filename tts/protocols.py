@@ -91,12 +91,31 @@ class Backend(Protocol):
         ...
 
 
+class Charge(Protocol):
+    """What a verifier owes for work on a model of its own."""
+
+    def settle(self, usage: Usage) -> None:
+        """Say what it was, once, in verifier terms: its tokens, FLOPs and dollars."""
+        ...
+
+
 class VerifierContext(Protocol):
     """All that a verifier or selector may touch; what is spent through it is metered."""
 
     @property
     def backend(self) -> Backend:
         """A model to ask; its tokens are charged as verifier tokens."""
+        ...
+
+    def work(self, bound: Usage) -> AbstractAsyncContextManager[Charge]:
+        """A block in which a verifier works on a model of its own, for at most `bound`.
+
+        May wait until the budget can pay. What has not been settled when the block is left is
+        charged at the bound.
+
+        Raises (at entry):
+            BudgetExhausted: The budget cannot pay.
+        """
         ...
 
     def rng(self, *names: Hashable) -> random.Random:
@@ -117,6 +136,13 @@ class Verifier(Protocol):
         """Whether unfinished trajectories can be judged."""
         ...
 
+    def identity(self) -> Mapping[str, Any]:
+        """What decides its scores: its method and settings, the weights of a model of its own.
+
+        Of JSON types. Verifiers with equal identities give equal scores.
+        """
+        ...
+
     def bound(self, problem: Problem, tokens: int, ctx: VerifierContext) -> Usage:
         """Upper bound of the cost of judging one answer of up to `tokens` tokens.
 
@@ -129,6 +155,19 @@ class Verifier(Protocol):
         self, problem: Problem, trajectories: Sequence[Trajectory], ctx: VerifierContext
     ) -> list[Score]:
         """One score a trajectory, in the same order, all on the same scale."""
+        ...
+
+
+@runtime_checkable
+class Startable(Protocol):
+    """A verifier that must load something, such as a model, before it can judge."""
+
+    async def start(self) -> None:
+        """Load it; safe to call again, and from several tasks at once."""
+        ...
+
+    async def aclose(self) -> None:
+        """Release everything; safe to call again."""
         ...
 
 

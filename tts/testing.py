@@ -10,10 +10,10 @@ import asyncio
 import json
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
-from typing import Unpack
+from typing import Any, Unpack
 
 from tts.backends.simulated import SimulatedBackend, Step, VirtualClock
 from tts.budget.pot import LEASED, Budget, cost_of
@@ -70,10 +70,10 @@ async def check_backend(backend: Backend, problem: Problem, *, max_tokens: int =
         await _check_continuation(backend, request)
 
 
-def _check_identity(backend: Backend) -> None:
-    identity = backend.identity()
+def _check_identity(part: Backend | Verifier) -> None:
+    identity = part.identity()
     try:
-        same = json.loads(json.dumps(identity)) == identity == backend.identity()
+        same = json.loads(json.dumps(identity)) == identity == part.identity()
     except TypeError:
         same = False
     _require(same, "`identity` is of JSON types, and stays the same.")
@@ -178,6 +178,7 @@ async def check_verifier(
     Raises:
         ContractError: A promise is broken; the message says which.
     """
+    _check_identity(verifier)
     scores = await verifier.score(problem, trajectories, ctx)
     _require(len(scores) == len(trajectories), "There is one score a trajectory.")
     _require(all(isinstance(s, Score) for s in scores), "A score is a `Score`.")
@@ -232,6 +233,10 @@ class LengthVerifier:
 
     requires: frozenset[Capability] = frozenset()
     partial: bool = True
+
+    def identity(self) -> Mapping[str, Any]:
+        """Its name."""
+        return {"verifier": "length"}
 
     def bound(self, problem: Problem, tokens: int, ctx: VerifierContext) -> Usage:
         """A call, and nothing else."""

@@ -48,7 +48,7 @@ from tts.backends._openai.settings import (
 from tts.backends._openai.stream import OpenAIStream
 from tts.backends._openai.tokenizer import count_with, find_tokenizer
 from tts.backends._openai.wire import Dialect
-from tts.backends._text import Reader
+from tts.engine.text import Reader
 from tts.types import Capability, ModelInfo, Problem, Request, Trajectory
 
 _UNLIMITED = ModelInfo("").context

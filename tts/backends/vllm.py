@@ -23,7 +23,6 @@ from itertools import accumulate
 from types import TracebackType
 from typing import Any, Self
 
-from tts.backends._text import Reader, Text, tokenizer_identity
 from tts.engine import (
     Engine,
     EngineConfig,
@@ -40,6 +39,7 @@ from tts.engine import (
     resolve_model,
     weights_hash,
 )
+from tts.engine.text import Reader, Text, tokenizer_identity
 from tts.errors import ConfigError, ContextTooLong, EngineDead
 from tts.types import (
     Capability,

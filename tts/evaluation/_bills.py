@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any
 
-from tts.protocols import Backend, Stream, Verifier, VerifierContext
+from tts.protocols import Backend, Charge, Stream, Verifier, VerifierContext
 from tts.types import (
     Capability,
     Chunk,
@@ -112,6 +112,10 @@ class _Quotes:
     backend: Backend
     ctx: VerifierContext
 
+    def work(self, bound: Usage) -> AbstractAsyncContextManager[Charge]:
+        """As in the run."""
+        return self.ctx.work(bound)
+
     def rng(self, *names: Hashable) -> random.Random:
         """As in the run."""
         return self.ctx.rng(*names)
@@ -142,6 +146,10 @@ class RehearsedVerifier:
     def partial(self) -> bool:
         """As the real one."""
         return self.inner.partial
+
+    def identity(self) -> Mapping[str, Any]:
+        """As the real one."""
+        return self.inner.identity()
 
     def bound(self, problem: Problem, tokens: int, ctx: VerifierContext) -> Usage:
         """As the real one."""

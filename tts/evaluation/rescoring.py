@@ -7,7 +7,8 @@ independent draws are and the leaves of a tree search are not.
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from tts.errors import CapabilityMissing
@@ -24,7 +25,7 @@ from tts.evaluation.samples import Samples
 from tts.evaluation.statistics import Interval
 from tts.protocols import AnswerFormat, Backend, Verifier
 from tts.seeds import derive
-from tts.types import Capability, ProblemId, Score
+from tts.types import Capability, ProblemId, Score, Usage
 
 Grader = Callable[[ProblemId, str], Awaitable[bool]]
 """Says whether an answer to a problem is right, as `Task.grade` does."""
@@ -86,9 +87,21 @@ class _Offline:
             hint="Choose a verifier that judges texts, or run the strategy with this verifier.",
         )
 
+    @asynccontextmanager
+    async def work(self, bound: Usage) -> AsyncIterator[_Unpaid]:
+        """A verifier may work on a model of its own; nobody asks what it costs."""
+        yield _Unpaid()
+
     def rng(self, *names: Hashable) -> random.Random:
         """A random stream of its own for `names`."""
         return random.Random(derive(0, self.problem_id, "rng", *names))
+
+
+class _Unpaid:
+    """A charge that nobody books."""
+
+    def settle(self, usage: Usage) -> None:
+        """Let it go."""
 
 
 @dataclass(frozen=True)

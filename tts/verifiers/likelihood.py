@@ -7,8 +7,9 @@ Source: the length-normalised likelihood that perplexity consistency uses as the
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tts.errors import VerifierError
 from tts.protocols import VerifierContext
@@ -24,6 +25,10 @@ class Likelihood:
 
     requires: frozenset[Capability] = frozenset({Capability.LOGPROBS})
     partial: bool = True
+
+    def identity(self) -> Mapping[str, Any]:
+        """Its name: there is nothing to set."""
+        return {"verifier": "likelihood"}
 
     def bound(self, problem: Problem, tokens: int, ctx: VerifierContext) -> Usage:
         """A call, and nothing else."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from tts.backends._openai.decode import Voice
 from tts.backends._openai.wire import Api
-from tts.backends._text import Text
+from tts.engine.text import Text
 from tts.errors import CapabilityMissing, ConfigError, ContextTooLong
 from tts.types import Request
 

@@ -15,7 +15,7 @@ from tts.backends._openai.draft import Draft
 from tts.backends._openai.line import Line
 from tts.backends._openai.prompts import PromptBounds
 from tts.backends._openai.wire import FINISHES, PATHS, Api, Ask, Dialect, body, piece
-from tts.backends._text import StopPlan, Text
+from tts.engine.text import StopPlan, Text
 from tts.errors import BackendError
 from tts.seeds import derive
 from tts.types import Request

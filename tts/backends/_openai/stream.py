@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from tts.backends._openai.decode import Decode, Voice
-from tts.backends._text import Reader
+from tts.engine.text import Reader
 from tts.types import Chunk, FinishReason, ModelInfo, Request, Segment, Trajectory, Usage
 
 Launch = Callable[[Request], tuple[Decode, Sequence[int] | str]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from tts.backends._text import Text, tokenizer_identity
+from tts.engine.text import Text, tokenizer_identity
 from tts.errors import ModelNotFound
 from tts.types import Problem, Segment, Trajectory
 

@@ -8,7 +8,7 @@ import pytest
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from tts.backends._text import Reader, StopPlan, Text
+from tts.engine.text import Reader, StopPlan, Text
 from tts.errors import ConfigError, ModelNotFound
 from tts.types import Problem, Segment, Trajectory
 
