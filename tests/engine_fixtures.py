@@ -28,4 +28,5 @@ async def vllm_backend() -> AsyncIterator[VLLMBackend]:
         backend = VLLMBackend("mini-reasoner")
         await backend.start()
     yield backend
-    await backend.aclose()
+    with other_peoples_warnings():
+        await backend.aclose()

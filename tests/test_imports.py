@@ -21,7 +21,7 @@ ROOMS = {
     "selectors": {"types", "errors", "protocols"},
     "budget": BASE,
     "strategies": BASE | {"budget"},
-    "verifiers": BASE | {"budget"},
+    "verifiers": BASE | {"budget", "engine"},
     "tasks": BASE | {"budget"},
     "engine": {"types", "errors"},
     "backends": BASE | {"budget", "engine"},
@@ -38,7 +38,7 @@ LIBRARIES = {
     "transformers": {"engine", "backends"},
     "hydra": {"cli"},
     "omegaconf": {"cli"},
-    "openai": {"backends"},
+    "openai": {"backends", "verifiers"},
     "datasets": {"tasks"},
     "reasoning_gym": {"tasks"},
 }
@@ -75,10 +75,24 @@ def test_imports_go_one_way(path):
                 assert room(path) in rooms, f"{path.name} imports {library}"
 
 
-def test_the_engine_is_known_to_its_backend_only():
+def test_the_engine_is_known_to_few():
+    """The bundled backend and the PRM know it; backends of servers know its tokenizers alone."""
     for path in FILES:
-        if any(name.startswith("tts.engine") for name in imports(path)):
-            assert room(path) == "engine" or path.name in ("vllm.py",), path
+        inside = str(path.relative_to(PACKAGE))
+        if inside.startswith(
+            ("engine/", "backends/vllm.py", "verifiers/prm.py", "verifiers/_prm/")
+        ):
+            continue
+        known = {name for name in imports(path) if name.startswith("tts.engine")}
+        if inside.startswith(("backends/openai.py", "backends/_openai/")):
+            known = {name for name in known if not name.startswith("tts.engine.text")}
+        assert not known, f"{inside} imports {known}"
+
+
+def test_openai_is_known_to_the_prm_alone_among_verifiers():
+    for path in FILES:
+        if room(path) == "verifiers" and "_prm" not in path.parts:
+            assert not any(name.startswith("openai") for name in imports(path)), path
 
 
 def test_importing_the_package_is_light():

@@ -6,7 +6,7 @@ import tts
 def test_public_names():
     assert sorted(tts.__all__) == sorted(
         """Answer BestOfN BestScore BetaStopping Budget Candidate Capability Fixed Greedy Likelihood
-        Majority Problem Request Result Sampling Score SelfConsistency Trajectory Usage
+        Majority PRM Problem Request Result Sampling Score SelfConsistency Trajectory Usage
         WeightedBestOfN WeightedVote __version__ derive errors solve solve_all""".split()
     )
     assert all(hasattr(tts, name) for name in tts.__all__)

@@ -9,8 +9,15 @@ from dataclasses import replace
 import pytest
 
 import tts
+from tests.readers import Reader
 from tts.backends.simulated import SimulatedBackend, Step
-from tts.errors import BackendError, ConfigError, StrategyError, VerifierError
+from tts.errors import (
+    BackendError,
+    ConfigError,
+    EngineStartFailed,
+    StrategyError,
+    VerifierError,
+)
 from tts.testing import LengthVerifier, World
 from tts.types import Decided, Done, Problem, Published, Result, Score, Spent, Trajectory
 
@@ -353,6 +360,82 @@ async def test_a_judge_is_paid_from_the_same_pot_and_nobody_locks_up(world, prob
     assert result.answer is not None
     assert all(c.score for c in result.candidates), "no answer is paid that cannot be judged"
     assert len(result.candidates) >= 5
+
+
+# --- verifiers with a model of their own ---------------------------------------------------------
+
+
+async def test_a_verifiers_own_work_is_charged_as_its_own(world, problem):
+    reader = Reader()
+    result = await tts.solve(
+        problem, strategy=tts.BestOfN(n=4), backend=world.backend(), verifier=reader, max_tokens=100
+    )
+    read = sum(len(c.trajectory.text) for c in result.candidates)
+    assert (result.usage.verifier_tokens, result.usage.verifier_calls) == (read, 4)
+    assert result.usage.flops > 2.0 * read
+    assert reader.started, "whoever made it closes it"
+    tight = await tts.solve(
+        problem,
+        strategy=tts.BestOfN(n=16),
+        backend=world.backend(),
+        verifier=reader,
+        budget=tts.Budget(total_tokens=600),
+        max_tokens=60,
+    )
+    assert 0 < tight.usage.total_tokens <= 600
+    assert tight.limit == "total_tokens" and all(c.score for c in tight.candidates)
+
+
+def meeting(world):
+    """A backend and a reader that come up only once both are on their way."""
+    backend, barrier = world.backend(), asyncio.Barrier(2)
+
+    class Slow(type(backend)):
+        async def start(self):
+            await barrier.wait()
+
+    class SlowReader(Reader):
+        async def start(self):
+            await barrier.wait()
+            await super().start()
+
+    return Slow(backend.simulate, backend.info, backend.clock), SlowReader()
+
+
+@pytest.mark.parametrize("many", [False, True])
+async def test_backend_and_verifier_start_at_the_same_time(world, problem, many):
+    backend, reader = meeting(world)
+    how = {"strategy": tts.BestOfN(n=2), "backend": backend, "verifier": reader}
+    async with asyncio.timeout(60):
+        if many:
+            assert len(await collect(problems=PROBLEMS[:3], **how)) == 3
+        else:
+            await tts.solve(problem, **how)
+
+
+@pytest.mark.parametrize("failing", ["backend", "verifier"])
+async def test_one_that_does_not_start_ends_the_others_start(world, problem, failing):
+    ended, backend, reader = [], world.backend(), Reader()
+
+    async def fails():
+        await asyncio.sleep(0)
+        raise EngineStartFailed("No memory.")
+
+    async def hangs():
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(True)
+
+    class Backend(type(backend)):
+        start = staticmethod(fails if failing == "backend" else hangs)
+
+    reader.start = hangs if failing == "backend" else fails
+    how = {"backend": Backend(backend.simulate), "verifier": reader}
+    with pytest.raises(EngineStartFailed, match="No memory"):
+        async with asyncio.timeout(60):
+            await tts.solve(problem, strategy=tts.BestOfN(n=2), **how)
+    assert ended == [True]
 
 
 async def test_asking_for_nothing_is_a_mistake(world, problem):

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import pytest
 
 import tts
+from tests.readers import Reader
 from tts.backends.simulated import SimulatedBackend, Step
 from tts.errors import ContractError
 from tts.strategies._common import generate
 from tts.testing import LengthVerifier, check_backend, check_strategy, check_verifier
-from tts.types import Capability, Problem, Result, Score, Segment, Trajectory
+from tts.types import Capability, Problem, Result, Score, Segment, Trajectory, Usage
 
 
 class Honest:
@@ -198,6 +201,16 @@ def trajectories():
 class Context:
     backend = None
 
+    def __init__(self):
+        self.settled = []
+
+    @asynccontextmanager
+    async def work(self, bound):
+        yield self
+
+    def settle(self, usage):
+        self.settled.append(usage)
+
     def rng(self, *names):
         return random.Random(str(names))
 
@@ -205,6 +218,7 @@ class Context:
 async def test_the_verifiers_pass():
     for verifier in (LengthVerifier(), tts.Likelihood()):
         await check_verifier(verifier, PROBLEM, trajectories(), Context())
+        await check_verifier(verifier, PROBLEM, trajectories())
     assert tts.Likelihood().requires == {Capability.LOGPROBS}
 
 
@@ -235,3 +249,97 @@ class Mixed(LengthVerifier):
 async def test_a_broken_verifier_is_found(verifier, promise):
     with pytest.raises(ContractError, match=promise):
         await check_verifier(verifier, PROBLEM, trajectories(), Context())
+
+
+async def test_a_verifier_that_pays_passes_and_is_started():
+    ctx, reader = Context(), Reader()
+    await check_verifier(reader, PROBLEM, trajectories(), ctx)
+    assert reader.started, "and it is not closed"
+    assert ctx.settled[0] == Usage(verifier_tokens=3, flops=6.0)
+    await check_verifier(reader, PROBLEM, trajectories())
+
+
+class Overdraws(Reader):
+    def settle(self, charge, size):
+        charge.settle(Usage(verifier_tokens=size, flops=2.0 * size + 1))
+
+
+class Twice(Reader):
+    def settle(self, charge, size):
+        for _ in range(2):
+            charge.settle(self.price(size))
+
+
+class Late(Reader):
+    async def one(self, problem, node, ctx):
+        async with ctx.work(self.price(3)) as charge:
+            pass
+        charge.settle(self.price(3))
+
+
+class Lingers(Reader):
+    blocks: ClassVar[list[object]] = []
+
+    async def one(self, problem, node, ctx):
+        block = ctx.work(self.price(len(node.text)))
+        await block.__aenter__()
+        self.blocks.append(block)
+        return Score(0.5, "probability")
+
+
+class AsPolicy(Reader):
+    def price(self, tokens):
+        return Usage(completion_tokens=tokens)
+
+
+class Understates(Reader):
+    def bound(self, problem, tokens, ctx):
+        return Usage(verifier_calls=1)
+
+
+class Unsettled(Understates):
+    """Owes what it leased, without a word."""
+
+    def settle(self, charge, size):
+        pass
+
+
+class Falls(Reader):
+    def bound(self, problem, tokens, ctx):
+        return self.price(5000 - tokens) + Usage(verifier_calls=1)
+
+
+class Uncalled(Reader):
+    def bound(self, problem, tokens, ctx):
+        return self.price(tokens)
+
+
+@pytest.mark.parametrize(
+    ("verifier", "promise"),
+    [
+        (Overdraws(), "no more flops than its block"),
+        (Twice(), "settled once"),
+        (Late(), "within its block"),
+        (Lingers(), "blocks of `work` are left"),
+        (AsPolicy(), "in tokens, FLOPs and dollars"),
+        (Understates(), "no more verifier_tokens than `bound`"),
+        (Unsettled(), "no more verifier_tokens than `bound`"),
+        (Falls(), "never falls"),
+        (Uncalled(), "one verifier call"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+async def test_a_verifier_that_cheats_on_its_costs_is_found(verifier, promise):
+    with pytest.raises(ContractError, match=promise):
+        await check_verifier(verifier, PROBLEM, trajectories())
+    for block in Lingers.blocks:
+        await block.__aexit__(None, None, None)
+    Lingers.blocks.clear()
+
+
+async def test_work_that_is_not_leased_cannot_be_seen():
+    class Secret(Reader):
+        async def one(self, problem, node, ctx):
+            return (await LengthVerifier.score(self, problem, [node], ctx))[0]
+
+    await check_verifier(Secret(), PROBLEM, trajectories())

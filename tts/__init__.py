@@ -18,11 +18,12 @@ from tts.types import (
     Trajectory,
     Usage,
 )
-from tts.verifiers import Likelihood
+from tts.verifiers import PRM, Likelihood
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "PRM",
     "Answer",
     "BestOfN",
     "BestScore",

@@ -162,6 +162,11 @@ class Environment:
         """Ask the controller for `wants` more samples."""
         if wants < 1:
             raise StrategyError(f"A strategy asked its controller for {wants} samples.")
+        if self.pot.inside:  # others may wait for the lease, and the controller for them
+            raise StrategyError(
+                "A strategy asked its controller for samples while it held a stream open.",
+                hint="Leave the stream first.",
+            )
         evidence = Evidence(tuple(candidates), wants, self.account.usage)
         decision = await self.desk.ask(self.problem.name, evidence)
         self.account.decisions.append(decision)

@@ -79,7 +79,7 @@ class MeteredBackend:
         inner: The backend that does the work.
         pot: Pays.
         account: Books.
-        verifying: Whether tokens are charged as a verifier's.
+        verifying: Whether a verifier asks: tokens are charged as its own, and requests marked.
         landing: Whether the pot's landing reserve may be used.
     """
 
@@ -150,8 +150,8 @@ class _MeteredStream:
         want = min(request.max_tokens, room)
         self._lease = await meter.account.lease(meter.pot, cost, want, landing=meter.landing)
         try:
-            if self._lease.tokens != request.max_tokens:
-                request = replace(request, max_tokens=self._lease.tokens)
+            if (self._lease.tokens, meter.verifying) != (request.max_tokens, request.verifying):
+                request = replace(request, max_tokens=self._lease.tokens, verifying=meter.verifying)
             self._block = meter.inner.open(request)
             self._stream = await self._block.__aenter__()
         except (ConfigError, EngineDead, EngineStartFailed, ReplayMiss):

@@ -206,7 +206,8 @@ class Env(Protocol):
         """The policy. Opening a stream takes a lease on the budget, and may wait for one.
 
         `open` raises `BudgetExhausted` if the budget cannot pay, and lowers `max_tokens` to the
-        lease.
+        lease. Within the block of another stream it does not wait, and has to make do with what
+        nobody holds.
         """
         ...
 
@@ -249,6 +250,9 @@ class Env(Protocol):
         """Ask the controller for `wants` more samples; it grants 0 (stop) to `wants`.
 
         May wait until the controller has decided, and never waits while holding a lease.
+
+        Raises:
+            StrategyError: A limited budget is asked for from within the block of a stream.
         """
         ...
 

@@ -20,7 +20,7 @@ from tts.budget.desk import Desk
 from tts.budget.fixed import Fixed
 from tts.budget.pot import Budget, Pot
 from tts.errors import BudgetExhausted, CapabilityMissing, ConfigError
-from tts.protocols import AnswerFormat, Backend, Controller, Strategy, Verifier
+from tts.protocols import AnswerFormat, Backend, Controller, Startable, Strategy, Verifier
 from tts.tasks.answers import MathAnswers
 from tts.types import (
     Candidate,
@@ -55,7 +55,8 @@ class Setup:
     Attributes:
         strategy: Decides what to generate.
         backend: Decodes.
-        verifier: Says how good it looks; None if the strategy needs none.
+        verifier: Says how good it looks; None if the strategy needs none. Started with the backend
+            if it has a model of its own, and not closed.
         verifier_backend: The model that the verifier may ask; the policy's by default.
         budget: Limits for each problem.
         controller: Decides how many samples a problem gets.
@@ -82,6 +83,28 @@ class Setup:
         if self.max_tokens < 1:
             raise ConfigError(f"max_tokens is {self.max_tokens}; it must be at least 1.")
         self._check_capabilities()
+
+    async def start(self) -> None:
+        """Start the backends, and a verifier with a model of its own, all at the same time.
+
+        Safe to call again. Nothing is closed here, not even if one of them fails: that is for
+        whoever made them. The others' starts are cancelled then, and have ended when this raises.
+
+        Raises:
+            BackendError: One of them did not come up.
+        """
+        parts: list[Backend | Startable] = [self.backend]
+        if self.verifier_backend is not None:
+            parts.append(self.verifier_backend)
+        if self.verifier is not None and isinstance(self.verifier, Startable):
+            parts.append(self.verifier)
+        starts = [asyncio.create_task(part.start()) for part in parts]
+        try:
+            await asyncio.gather(*starts)
+        finally:
+            for task in starts:
+                task.cancel()
+            await asyncio.gather(*starts, return_exceptions=True)
 
     def _check_capabilities(self) -> None:
         offered = set(self.backend.capabilities)
@@ -124,7 +147,7 @@ async def solve(
     Args:
         problem: What to solve; a string is asked as a one-turn conversation.
         strategy: Decides what to generate.
-        backend: Decodes; started if it is not.
+        backend: Decodes; started if it is not, and not closed.
         **options: See `Setup`.
 
     Returns:
@@ -132,13 +155,13 @@ async def solve(
 
     Raises:
         ConfigError: An argument cannot be used; nothing was spent.
-        BackendError: The backend failed for good.
+        BackendError: The backend failed for good, or did not start.
         VerifierError: The verifier failed, or broke its contract.
     """
     if isinstance(problem, str):
         problem = Problem.chat(problem, problem)
     setup = Setup(strategy=strategy, backend=backend, **options)
-    await backend.start()
+    await setup.start()
     pot = Pot(setup.budget or Budget())
     result = await _solve(problem, setup, pot, Desk(setup.controller, pot))
     if result.error is not None:
@@ -164,7 +187,7 @@ async def solve_all(
         problems: Read as needed, never all at once. Ids must be unique
             among those of the same `repeat`.
         strategy: Decides what to generate.
-        backend: Decodes; started if it is not.
+        backend: Decodes; started if it is not, and not closed.
         concurrency: Most problems in flight, at least 1.
         total_budget: Limits for all problems together, beside `budget` for each.
         **options: See `Setup`.
@@ -178,7 +201,7 @@ async def solve_all(
     if concurrency < 1:
         raise ConfigError(f"concurrency is {concurrency}; it must be at least 1.")
     setup = Setup(strategy=strategy, backend=backend, **options)
-    await backend.start()
+    await setup.start()
     total = Pot(total_budget) if total_budget else None
     shared = Desk(setup.controller, total) if total else None
     finished: asyncio.Queue[Result | None] = asyncio.Queue()

@@ -10,15 +10,16 @@ import asyncio
 import json
 import math
 import random
-from collections.abc import Mapping, Sequence
-from contextlib import aclosing, suppress
+from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any, Unpack
 
 from tts.backends.simulated import SimulatedBackend, Step, VirtualClock
 from tts.budget.pot import LEASED, Budget, cost_of
 from tts.errors import BudgetExhausted, ContractError, TTSError
-from tts.protocols import Backend, Strategy, Verifier, VerifierContext
+from tts.protocols import Backend, Charge, Startable, Strategy, Verifier, VerifierContext
 from tts.seeds import derive
 from tts.solve import Options, solve, solve_all
 from tts.types import (
@@ -165,21 +166,62 @@ async def _check_continuation(backend: Backend, request: Request) -> None:
 
 
 async def check_verifier(
-    verifier: Verifier, problem: Problem, trajectories: Sequence[Trajectory], ctx: VerifierContext
+    verifier: Verifier,
+    problem: Problem,
+    trajectories: Sequence[Trajectory],
+    ctx: VerifierContext | None = None,
 ) -> None:
     """Check a verifier against the promises of `tts.protocols.Verifier`.
 
+    What it owes through `ctx.work` is compared with its bounds. Work that it does outside of any
+    block of `ctx.work` cannot be seen from here.
+
     Args:
-        verifier: To be checked.
+        verifier: To be checked; started if it must be, and not closed.
         problem: What the trajectories answer.
         trajectories: At least two, different ones.
-        ctx: What the verifier may touch.
+        ctx: What the verifier may touch; by default a simulated model, which costs nobody.
 
     Raises:
         ContractError: A promise is broken; the message says which.
     """
     _check_identity(verifier)
+    if isinstance(verifier, Startable):
+        await verifier.start()
+    counting = _Counting(ctx or _Free(World().backend()))
+    _check_bounds(verifier, problem, counting)
+    await _check_scores(verifier, problem, trajectories, counting)
+    for trajectory in trajectories:
+        await _check_cost(verifier, problem, trajectory, counting)
+
+
+def _check_bounds(verifier: Verifier, problem: Problem, ctx: VerifierContext) -> None:
+    bounds = [verifier.bound(problem, tokens, ctx) for tokens in (1, 10, 100, 1000)]
+    _require(all(b.verifier_calls == 1 for b in bounds), "A judgement is one verifier call.")
+    _require(
+        all(not _beyond(low, high) for low, high in pairwise(bounds)),
+        "`bound` never falls with the tokens.",
+    )
+
+
+async def _check_cost(
+    verifier: Verifier, problem: Problem, trajectory: Trajectory, ctx: _Counting
+) -> None:
+    """A judgement costs no more than is said of an answer with a token a byte, and then some."""
+    before = ctx.paid
+    await verifier.score(problem, [trajectory], ctx)
+    asked = problem.prompt + "".join(message.content for message in problem.messages)
+    size = len((asked + trajectory.text).encode())
+    written = sum(len(segment.tokens or ()) for segment in trajectory.segments())
+    excess = _beyond(ctx.paid, before + verifier.bound(problem, size + written, ctx))
+    _require(not excess, f"A judgement costs no more {excess} than `bound` says.")
+
+
+async def _check_scores(
+    verifier: Verifier, problem: Problem, trajectories: Sequence[Trajectory], ctx: _Counting
+) -> None:
     scores = await verifier.score(problem, trajectories, ctx)
+    _require(ctx.open == 0, "All blocks of `work` are left when the scores are there.")
     _require(len(scores) == len(trajectories), "There is one score a trajectory.")
     _require(all(isinstance(s, Score) for s in scores), "A score is a `Score`.")
     _require(len({s.scale for s in scores}) == 1, "All scores are on one scale.")
@@ -192,6 +234,97 @@ async def check_verifier(
     alone = [(await verifier.score(problem, [t], ctx))[0].raw for t in trajectories]
     _require(alone == [s.raw for s in scores], "Company changes no score.")
     _require(await verifier.score(problem, [], ctx) == [], "No trajectories, no scores.")
+
+
+def _beyond(usage: Usage, bound: Usage) -> str:
+    """The first component in which a cost exceeds a bound; empty if none does."""
+    most = bound.as_dict()
+    return next((k for k, v in usage.as_dict().items() if v > most[k] * (1 + 1e-9)), "")
+
+
+@dataclass
+class _Counting:
+    """A context that looks at what a verifier does with another one.
+
+    Attributes:
+        inner: The other one.
+        paid: What was owed through `work`.
+        open: Blocks of `work` that are open.
+    """
+
+    inner: VerifierContext
+    paid: Usage = Usage()
+    open: int = 0
+
+    @property
+    def backend(self) -> Backend:
+        """That of the other context."""
+        return self.inner.backend
+
+    @asynccontextmanager
+    async def work(self, bound: Usage) -> AsyncIterator[Charge]:
+        """A block that is counted, with what it owes."""
+        _require(_in_verifier_terms(bound), "A bound of `work` is in tokens, FLOPs and dollars.")
+        async with self.inner.work(bound) as inner:
+            charge = _Charge(inner, bound)
+            self.open += 1
+            try:
+                yield charge
+            finally:
+                self.open -= 1
+                self.paid += charge.leave()
+
+    def rng(self, *names: Hashable) -> random.Random:
+        """That of the other context."""
+        return self.inner.rng(*names)
+
+
+def _in_verifier_terms(usage: Usage) -> bool:
+    return usage == Usage(verifier_tokens=usage.verifier_tokens, flops=usage.flops, usd=usage.usd)
+
+
+@dataclass
+class _Charge:
+    """What is owed for one block of work: the bound until it is settled."""
+
+    inner: Charge
+    bound: Usage
+    settled: Usage | None = None
+    left: bool = False
+
+    def settle(self, usage: Usage) -> None:
+        """Look at what is owed, and pass it on."""
+        _require(not self.left, "Work is settled within its block.")
+        _require(self.settled is None, "Work is settled once.")
+        _require(_in_verifier_terms(usage), "Work is settled in tokens, FLOPs and dollars.")
+        excess = _beyond(usage, self.bound)
+        _require(not excess, f"Work costs no more {excess} than its block was leased for.")
+        self.settled = usage
+        self.inner.settle(usage)
+
+    def leave(self) -> Usage:
+        """The block is left; what it owes."""
+        self.left = True
+        return self.bound if self.settled is None else self.settled
+
+
+@dataclass(frozen=True)
+class _Free:
+    """A context in which nothing is paid for: a model to ask, and chance."""
+
+    backend: Backend
+
+    @asynccontextmanager
+    async def work(self, bound: Usage) -> AsyncIterator[Charge]:
+        """A block for which nobody asks anything."""
+        yield self
+
+    def settle(self, usage: Usage) -> None:
+        """Let it go."""
+
+    def rng(self, *names: Hashable) -> random.Random:
+        """A random stream of its own for `names`."""
+        return random.Random(derive(0, *names))
 
 
 # --- strategies -------------------------------------------------------------------------------

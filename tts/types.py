@@ -276,6 +276,8 @@ class Request:
         seed: Identity of the draw, from which a backend with the capability `seeds` draws, and
             under which a replay cache keeps it; None for a draw that nothing can repeat.
         watch: Whether somebody reads chunk by chunk; if not, one final chunk is enough.
+        verifying: Whether a verifier asks, for whom somebody may be waiting with a stream open;
+            set by the meter. A backend with few slots serves it first.
     """
 
     problem: Problem
@@ -287,6 +289,7 @@ class Request:
     logprobs: int | None = None
     seed: int | None = None
     watch: bool = False
+    verifying: bool = False
 
 
 @dataclass(frozen=True, slots=True)

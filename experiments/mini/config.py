@@ -47,7 +47,7 @@ class Training:
         sample_problems: validation problems of each level in such a measurement.
     """
 
-    steps: int = 1300
+    steps: int = 1550
     batch_tokens: int = 6144
     pool: int = 1024
     muon_rate: float = 0.01
@@ -89,5 +89,81 @@ SIZES: dict[str, Size] = {
         ),
     ),
     "mini": Size(Shape(layers=3, width=128, heads=4, feed_forward=352)),
+    "large": Size(Shape(layers=4, width=224, heads=7, feed_forward=608), Training(steps=1150)),
 }
 """The sizes by name; `smallest` learns nothing, it is there for the tests."""
+
+
+@dataclass(frozen=True)
+class RollOuts:
+    """What a process reward model learns from, drawn from the reasoner.
+
+    Attributes:
+        problems: problems of the train split, the levels taking turns.
+        first: index of the first problem of each level; the reasoner's training takes the indices
+            from 0 up and never comes near.
+        samples: answers to each problem.
+        branches: prefixes of each answer that are gone on from, half of them (rounded down) at
+            ends of steps; an answer that ends before such a place has one less.
+        rollouts: further answers from each of these prefixes.
+        temperature: of all draws.
+        max_tokens: longest answer; one that is cut here is wrong.
+        seed: of all draws.
+    """
+
+    problems: int = 1200
+    first: int = 10_000_000
+    samples: int = 4
+    branches: int = 4
+    rollouts: int = 4
+    temperature: float = 0.8
+    max_tokens: int = 224
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Judging:
+    """How a process reward model is trained, starting from a reasoner.
+
+    Attributes:
+        training: as of a reasoner; `sample_every` steps the held-out problems are looked at, of
+            each level at most `sample_problems`.
+        parts: batches, of random lengths, that together make a step of `batch_tokens`.
+        held_out: one problem in so many is held out.
+    """
+
+    training: Training = field(
+        default_factory=lambda: Training(
+            steps=800,
+            pool=4096,
+            muon_rate=0.003,
+            adam_rate=1e-3,
+            decay=500,
+            sample_every=200,
+            sample_problems=50,
+        )
+    )
+    parts: int = 4
+    held_out: int = 20
+
+
+JUDGES: dict[str, Judging] = {
+    "smallest": Judging(
+        Training(
+            steps=100,
+            batch_tokens=1024,
+            pool=64,
+            warmup=2,
+            decay=40,
+            checkpoint_every=50,
+            report_every=25,
+            sample_every=50,
+            sample_problems=1,
+            threads=1,
+        ),
+        parts=2,
+        held_out=4,
+    ),
+    "mini": Judging(),
+}
+"""The trainings of judges by name; `smallest` learns a few answers by heart, for the tests."""

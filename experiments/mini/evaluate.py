@@ -1,170 +1,187 @@
-"""Measures a trained model on test problems through vLLM, and prints the table of its card.
+"""Measures a model on problems that it was not trained on, and writes what its card says.
 
-    python -m experiments.mini.evaluate --model tts/models/mini-reasoner --problems 100
+    python -m experiments.mini.evaluate --model mini-reasoner --out outputs/mini-reasoner
 
-The intervals are of 95%, by bootstrap over the problems of each level.
+Five kinds of stages, all sampled with the seeds of `tts run`: one temperature after another on
+validation problems, of which the best is chosen; then, on test problems, greedy decoding, the best
+temperature, the samples, and a deep pool of the first problems of each level. Nothing is drawn
+twice, and a command that was killed goes on from where it was. `figures.json` in the folder holds
+the figures; `experiments.mini.cards` writes them into the card.
 """
 
+from __future__ import annotations
+
 import argparse
-import dataclasses
-import json
-import os
-import random
-from collections import Counter
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import fmean
+from typing import Any
 
-from transformers import AutoTokenizer
+from rich.console import Console
 
-from experiments.mini.sampling import MAX_NEW_TOKENS, boxed
-from experiments.mini.tokenizer import END
-from tts.tasks.mini_problems import LEVELS, MiniProblem, generate
+from experiments.mini import tables
+from experiments.mini.about import about, write
+from experiments.mini.figures import ALL, ByLevel, at_k, curves, measured, well_formed
+from experiments.mini.stages import Stage, run
+from tts.backends.replay import ReplayBackend
+from tts.evaluation import Record
+from tts.evaluation.estimators import majority_at_k, pass_at_k
+from tts.evaluation.progress import Display
+from tts.protocols import Backend
 
-RESAMPLES = 2000
-"""Bootstrap draws of an interval."""
+FIGURES, REPLAY = "figures.json", "replay"
+"""What stands in the folder beside the stages."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Measured:
-    """What the model did on one problem.
+@dataclass(frozen=True)
+class Plan:
+    """How much is measured; problems are numbers of each level.
 
     Attributes:
-        problem: the problem.
-        samples: sampled texts without the prompt, special tokens included.
-        greedy: the text of greedy decoding.
+        problems: Test problems.
+        samples: Answers to each of them.
+        temperature: Of these.
+        deep_problems: The first test problems of each level, of which there are more answers.
+        deep_samples: Answers to each of them, at least `samples`.
+        temperatures: Among which the best is looked for, each above 0.
+        grid_problems: Validation problems on which that is done.
+        grid_samples: Answers to each of them, and to each test problem at the best temperature.
     """
 
-    problem: MiniProblem
-    samples: list[str]
-    greedy: str
+    problems: int = 250
+    samples: int = 16
+    temperature: float = 0.8
+    deep_problems: int = 100
+    deep_samples: int = 64
+    temperatures: tuple[float, ...] = (0.2, 0.4, 0.6, 0.8, 1.0)
+    grid_problems: int = 100
+    grid_samples: int = 4
 
 
-def solved(measured: Measured) -> float:
-    """Share of the samples that give the right answer: an estimate of pass@1."""
-    return fmean(boxed(text) == measured.problem.answer for text in measured.samples)
-
-
-def covered(measured: Measured) -> float:
-    """1.0 if any sample gives the right answer (pass@k for k samples), else 0.0."""
-    return float(any(boxed(text) == measured.problem.answer for text in measured.samples))
-
-
-def voted(measured: Measured) -> float:
-    """1.0 if the most frequent answer is right, a tie counting by equal shares, else 0.0."""
-    counts = Counter(answer for text in measured.samples if (answer := boxed(text)) is not None)
-    top = [answer for answer in counts if counts[answer] == max(counts.values())]
-    return top.count(measured.problem.answer) / len(top) if top else 0.0
-
-
-def greedy(measured: Measured) -> float:
-    """1.0 if greedy decoding gives the right answer, else 0.0."""
-    return float(boxed(measured.greedy) == measured.problem.answer)
-
-
-def well_formed(measured: Measured) -> float:
-    """Share of the samples that end with a box holding a number, then the end-of-text token."""
-    return fmean(
-        text.endswith("}" + END) and (boxed(text) or "").isdecimal() for text in measured.samples
-    )
-
-
-METRICS: dict[str, Callable[[Measured], float]] = {
-    "pass@1": solved,
-    "greedy": greedy,
-    "majority@{k}": voted,
-    "pass@{k}": covered,
-    "well-formed": well_formed,
-}
-
-
-def interval(by_level: Sequence[Sequence[float]], rng: random.Random) -> tuple[float, float]:
-    """95% bootstrap interval of the mean of the levels' means, problems drawn within levels."""
-    means = sorted(
-        fmean(fmean(rng.choices(values, k=len(values))) for values in by_level)
-        for _ in range(RESAMPLES)
-    )
-    return means[int(0.025 * RESAMPLES)], means[int(0.975 * RESAMPLES) - 1]
-
-
-def table(results: list[Measured], samples: int) -> str:
-    """The figures in Markdown: a row a level and one over all levels, equally weighted."""
-    rng = random.Random(0)
-    names = [name.format(k=samples) for name in METRICS]
-    rows = [["level", *names], ["---"] * (1 + len(names))]
-    levels = sorted({result.problem.level for result in results})
-    for label, chosen in [(str(level), [level]) for level in levels] + [("all", levels)]:
-        row = [label]
-        for metric in METRICS.values():
-            values = [
-                [metric(result) for result in results if result.problem.level == level]
-                for level in chosen
-            ]
-            low, high = interval(values, rng)
-            row.append(f"{fmean(map(fmean, values)):.3f} [{low:.3f}, {high:.3f}]")
-        rows.append(row)
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
-
-
-def measure(model: Path, problems: int, samples: int, temperature: float) -> list[Measured]:
-    """Samples test problems of every level through vLLM, and decodes them greedily once.
+async def measure(plan: Plan, backend: Backend, out: Path, display: Display) -> dict[str, Any]:
+    """Run all stages that have not been run, and take the figures.
 
     Args:
-        model: directory of the model and its tokenizer.
-        problems: test problems of each level.
-        samples: samples of each problem.
-        temperature: of the samples.
+        plan: How much.
+        backend: Decodes; started if anything is missing, closed in the end.
+        out: Folder of the stages and the replay cache.
+        display: Shows how it goes.
     """
-    # The variables must be set before vLLM is imported.
-    os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
-    os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
-    os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
-    from vllm import LLM, SamplingParams
+    cached = ReplayBackend(backend, out / REPLAY)
 
-    tokenizer = AutoTokenizer.from_pretrained(model)
-    engine = LLM(
-        model=str(model), dtype="float32", max_model_len=512, enforce_eager=True, block_size=32,
-        skip_tokenizer_init=True, enable_chunked_prefill=False, max_num_seqs=128,
-        disable_log_stats=True, seed=0,
-    )  # fmt: skip
-    chosen = [generate(lv, index, "test") for lv in sorted(LEVELS) for index in range(problems)]
-    prompts = [
-        {"prompt_token_ids": tokenizer.apply_chat_template(
-            [{"role": "user", "content": problem.prompt}],
-            add_generation_prompt=True, return_dict=False,
-        )}
-        for problem in chosen
-    ]  # fmt: skip
-    settings = [
-        SamplingParams(n=n, temperature=t, max_tokens=MAX_NEW_TOKENS, detokenize=False,
-                       stop_token_ids=[tokenizer.eos_token_id])
-        for n, t in ((samples, temperature), (1, 0.0))
-    ]  # fmt: skip
-    sampled, best = (engine.generate(prompts, one, use_tqdm=False) for one in settings)
-    return [
-        Measured(
-            problem,
-            [tokenizer.decode(output.token_ids) for output in many.outputs],
-            tokenizer.decode(single.outputs[0].token_ids),
+    async def done(label: str, problems: int, samples: int = 1, *how: Any) -> list[Record]:
+        return await run(Stage(label, problems, samples, *how), cached, out, display)
+
+    try:
+        size, each = plan.grid_problems, plan.grid_samples
+        grid = {
+            t: _solved(await done(f"validation-{t:g}", size, each, t, "validation"))
+            for t in plan.temperatures
+        }
+        return figures(
+            plan,
+            grid,
+            greedy=await done("greedy", plan.problems),
+            best=await done("best-temperature", plan.problems, each, best_temperature(grid)),
+            sampled=await done("samples", plan.problems, plan.samples, plan.temperature),
+            deep=await done("deep", plan.deep_problems, plan.deep_samples, plan.temperature),
         )
-        for problem, many, single in zip(chosen, sampled, best, strict=True)
-    ]
+    finally:
+        await cached.aclose()
+
+
+def best_temperature(grid: dict[float, ByLevel]) -> float:
+    """The temperature of the highest pass@1 over all levels; of equals the lowest."""
+    return min(grid, key=lambda t: (-grid[t][ALL][0], t))
+
+
+def figures(
+    plan: Plan,
+    grid: dict[float, ByLevel],
+    *,
+    greedy: Sequence[Record],
+    best: Sequence[Record],
+    sampled: Sequence[Record],
+    deep: Sequence[Record],
+) -> dict[str, Any]:
+    """All figures of the card, of JSON types.
+
+    Args:
+        plan: What was measured.
+        grid: pass@1 on validation problems by temperature.
+        greedy: One greedy answer to each test problem.
+        best: Answers to each test problem at the best temperature.
+        sampled: Answers to each test problem.
+        deep: Answers to the first test problems of each level.
+    """
+    return {
+        "plan": asdict(plan),
+        "temperatures": {f"{t:g}": figure for t, figure in grid.items()},
+        "best_temperature": best_temperature(grid),
+        "levels": {
+            "pass@1": _solved(sampled),
+            "greedy": _solved(greedy),
+            "best temperature": _solved(best),
+            f"majority@{plan.samples}": measured(sampled, at_k(majority_at_k, plan.samples)),
+            f"pass@{plan.samples}": measured(sampled, at_k(pass_at_k, plan.samples)),
+            f"pass@{plan.deep_samples}": measured(deep, at_k(pass_at_k, plan.deep_samples)),
+            "well-formed": measured(sampled, well_formed),
+        },
+        "curves": curves(deep),
+    }
+
+
+def _solved(records: Sequence[Record]) -> ByLevel:
+    return measured(records, at_k(pass_at_k, 1))
 
 
 def main() -> None:
-    """Reads the command line, measures, prints the table."""
+    """Reads the command line, measures, writes the figures, prints the tables."""
+    arguments = _read()
+    plan = Plan(**{name: getattr(arguments, name) for name in asdict(Plan())})
+    from tts.backends.vllm import VLLMBackend
+
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    with Display(Console(stderr=True, highlight=False)) as display:
+        backend = VLLMBackend(arguments.model)
+        known = about(backend.provenance()["weights"])
+        found = asyncio.run(measure(plan, backend, arguments.out, display))
+    found = {"about": known, **found}
+    write(arguments.out / FIGURES, found)
+    for name in tables.OF_A_MODEL:
+        print(tables.OF_A_MODEL[name](found), end="\n\n")
+
+
+def _read() -> argparse.Namespace:
+    default = Plan()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--model", type=Path, required=True, help="directory of the model")
-    parser.add_argument("--problems", type=int, default=100, help="problems of each level")
-    parser.add_argument("--samples", type=int, default=16, help="samples of each problem")
-    parser.add_argument("--temperature", type=float, default=0.8)
-    parser.add_argument("--save", type=Path, help="file for all samples, JSON lines")
-    arguments = parser.parse_args()
-    results = measure(arguments.model, arguments.problems, arguments.samples, arguments.temperature)
-    if arguments.save:
-        lines = (json.dumps(dataclasses.asdict(result)) for result in results)
-        arguments.save.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
-    print(table(results, arguments.samples))
+    add = parser.add_argument
+    add("--model", required=True, help="a model that comes with tts, or a directory")
+    add("--out", type=Path, required=True, help="folder of samples and figures")
+    add("--problems", type=int, default=default.problems, help="test problems of each level")
+    add("--samples", type=int, default=default.samples, help="answers to each")
+    add("--temperature", type=float, default=default.temperature, help="of these")
+    add("--deep-problems", type=int, default=default.deep_problems, help="those with more answers")
+    add("--deep-samples", type=int, default=default.deep_samples, help="answers to each of them")
+    add(
+        "--temperatures",
+        type=_numbers,
+        default=default.temperatures,
+        help="among which the best is looked for, with commas",
+    )
+    add(
+        "--grid-problems",
+        type=int,
+        default=default.grid_problems,
+        help="validation problems for it",
+    )
+    add("--grid-samples", type=int, default=default.grid_samples, help="answers to each of them")
+    return parser.parse_args()
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    return tuple(float(part) for part in text.split(","))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 from experiments.mini.tokenizer import BOX, chat_text
 from tts.tasks.mini_problems import LEVELS, generate
 
-MAX_NEW_TOKENS = 200
+MAX_NEW_TOKENS = 224
 
 
 def boxed(text: str) -> str | None:

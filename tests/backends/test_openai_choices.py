@@ -16,7 +16,8 @@ async def test_samples_of_a_problem_share_requests(serve, connect):
     server = serve()
     backend = connect(server, choices=4)
     result = await tts.solve(CHAT, strategy=tts.SelfConsistency(n=10), backend=backend)
-    assert [call.body.get("n", 1) for call in server.calls] == [4, 4, 2]
+    sizes = sorted(call.body.get("n", 1) for call in server.calls)  # they arrive as they like
+    assert sizes == [2, 4, 4]
     assert len({c.trajectory.text for c in result.candidates}) == 10
     assert result.usage.calls == 10
     assert result.usage.prompt_tokens == sum(call.prompt_tokens for call in server.calls)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from contextvars import Context
 
 import pytest
 from hypothesis import given, settings
@@ -21,6 +22,11 @@ MODEL = ModelInfo(
 
 def cost(prompt: int = 5):
     return lambda tokens: MODEL.usage(prompt, 0, tokens)
+
+
+def apart(work):
+    """A task that is not inside what its maker holds."""
+    return asyncio.create_task(work, context=Context())
 
 
 requests = st.lists(
@@ -117,7 +123,7 @@ async def test_a_roomy_pot_serves_all_at_once():
 async def test_a_waiter_is_served_when_a_lease_comes_back():
     pot = Pot(Budget(completion_tokens=100))
     first = await pot.lease(cost(), 90)
-    waiting = asyncio.create_task(pot.lease(cost(), 50))
+    waiting = apart(pot.lease(cost(), 50))
     await asyncio.sleep(0)
     assert not waiting.done()
     first.settle(MODEL.usage(5, 0, 10))
@@ -127,14 +133,38 @@ async def test_a_waiter_is_served_when_a_lease_comes_back():
 async def test_a_newcomer_does_not_overtake_the_line():
     pot = Pot(Budget(completion_tokens=100))
     first = await pot.lease(cost(), 90)
-    big = asyncio.create_task(pot.lease(cost(), 80))
+    big = apart(pot.lease(cost(), 80))
     await asyncio.sleep(0)
-    small = asyncio.create_task(pot.lease(cost(), 5))
+    small = apart(pot.lease(cost(), 5))
     await asyncio.sleep(0)
     assert not big.done() and not small.done()
     first.settle(MODEL.usage(5, 0, 10))
     assert (await big).tokens == 80
     assert (await small).tokens == 5
+
+
+async def test_who_holds_a_lease_never_waits_for_another():
+    pot = Pot(Budget(completion_tokens=100))
+    first = await pot.lease(cost(), 90)
+    queued = apart(pot.lease(cost(), 80))
+    await asyncio.sleep(0)
+    second = await asyncio.wait_for(pot.lease(cost(), 50), 5)  # in a task of its own, by the way
+    assert second.tokens == 10 and not queued.done()
+    with pytest.raises(BudgetExhausted, match="while a stream is open") as refused:
+        await asyncio.wait_for(asyncio.gather(pot.lease(cost(), 50)), 5)
+    assert refused.value.limit == "completion_tokens" and "env.reserve" in refused.value.hint
+    first.settle(MODEL.usage(5, 0, 5))
+    second.settle(MODEL.usage(5, 0, 10))
+    assert (await queued).tokens == 80
+
+
+async def test_what_is_held_elsewhere_makes_nobody_impatient():
+    pot, other = Pot(Budget(completion_tokens=100)), Pot(Budget(completion_tokens=100))
+    mine = await pot.lease(cost(), 60)
+    assert pot.inside and pot.split(0.5).inside
+    assert not other.inside and not mine.pot().inside
+    mine.settle(Usage())
+    assert not pot.inside
 
 
 async def test_the_last_one_gets_what_is_left():

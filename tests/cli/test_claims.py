@@ -6,13 +6,14 @@ import json
 
 import pytest
 
+from tests.demo import SIMULATED
 from tts.backends.simulated import SimulatedBackend
 from tts.cli import main
 from tts.errors import BackendError
 from tts.evaluation.claims import judge
 from tts.evaluation.statistics import Interval
 
-RUN = ("run", "experiment=demo", "backend=simulated", "task.n_problems=12", "hydra.run.dir=out")
+RUN = ("run", *SIMULATED, "task.n_problems=12", "hydra.run.dir=out")
 ONE = "{arm: best_of_n, reference: greedy}"
 OTHER = "{arm: greedy, reference: best_of_n, kind: non-inferiority, margin: 0.9}"
 

@@ -67,7 +67,8 @@ def test_an_estimate_agrees_with_the_run_that_follows_the_measured_one(capsys):
 
 
 def test_nothing_is_asked_and_nothing_is_written(unstarted, capsys):
-    found = estimated("backend=simulated", "task.n_problems=5", "strategy.n=3")
+    words = ("backend=simulated", "task.n_problems=5", "task.max_tokens=200", "strategy.n=3")
+    found = estimated(*words)
     (arm,) = found["arms"]
     assert arm["expected"]["completion_tokens"] == 5 * 3 * 100  # half of task.max_tokens
     assert arm["upper"]["completion_tokens"] == 5 * 3 * 200
@@ -85,7 +86,7 @@ def test_the_real_tokenizer_counts_the_prompts(unstarted):
 
 
 def test_a_given_speed_tells_the_time(unstarted, capsys):
-    words = ("backend=simulated", "task.n_problems=5", "strategy=greedy")
+    words = ("backend=simulated", "task.n_problems=5", "task.max_tokens=200", "strategy=greedy")
     found = estimated(*words, "--tokens-per-second=50")
     assert found["total"]["seconds"] == 10.0 and found["total"]["seconds_upper"] == 20.0
     assert "10.0 s" in capsys.readouterr().out

@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from tests.demo import SIMULATED
 from tts.cli import main
 from tts.evaluation.pairs import Pair
 from tts.evaluation.power import Plan, detectable, power, problems_needed
@@ -95,7 +96,7 @@ def test_bad_input_is_named(capsys, words, named):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pilot") / "run"
-    words = ("experiment=demo", "backend=simulated", "task.n_problems=30", "repeats=2")
+    words = (*SIMULATED, "task.n_problems=30", "repeats=2")
     assert main(["run", *words, f"hydra.run.dir={folder}"]) == 0
     return folder
 

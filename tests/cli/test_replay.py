@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from tests.demo import SIMULATED
 from tts.backends.simulated import SimulatedBackend
 from tts.cli import main
 
@@ -26,7 +27,7 @@ def summary(folder):
 @pytest.mark.parametrize(
     "words",
     [
-        ("experiment=demo",),
+        SIMULATED,
         ("-m", "strategy=self_consistency", "budget.completion_tokens=200,400,800"),
         ("strategy.n=3", "repeats=2"),
     ],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tts.engine.capacity import dtypes, largest, quantisations
@@ -47,6 +47,7 @@ def test_the_largest_model_by_hand():
     assert largest(replace(PLAIN, memory_gib=1.0), "float32") == 0
 
 
+@settings(deadline=None)
 @given(st.floats(0.5, 500), st.floats(0.5, 500))
 def test_more_memory_never_means_a_smaller_model(one, other):
     low, high = sorted((one, other))

@@ -8,9 +8,10 @@ import pytest
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
+from tts.engine.models import BUNDLED
 from tts.engine.text import Reader, StopPlan, Text
 from tts.errors import ConfigError, ModelNotFound
-from tts.types import Problem, Segment, Trajectory
+from tts.types import Message, Problem, Segment, Trajectory
 
 WORDS = ["the", "\u0120the", "\u0120sum", "\u010a\u010a", ".\u010a\u010a"]  # byte-level spelling
 
@@ -101,3 +102,35 @@ def test_a_directory_without_a_tokenizer_is_named(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(ModelNotFound, match="holds no tokenizer that can be loaded"):
         Text(tmp_path, "none", "none")
+
+
+def test_a_text_inside_another_has_no_special_tokens(text: Text) -> None:
+    assert text.ids_of("the sum") == ids(text, "the sum")
+    assert text.ids_of("") == []
+
+
+def test_a_string_is_one_token_or_none(text: Text) -> None:
+    (end,) = text.special
+    assert text.token_id("<end>") == end
+    assert text.token_id(" the") == ids(text, " the")[0]
+    assert text.token_id("the sum") is None
+    assert text.token_id("") is None
+
+
+def test_an_unknown_string_is_no_token() -> None:
+    mini = Text(BUNDLED / "mini-reasoner", "mini", "its")
+    assert mini.token_id("é") is None
+    assert mini.token_id("<unk>") is not None
+    assert mini.token_id("\n\n") is not None
+
+
+def test_a_conversation_goes_through_the_template() -> None:
+    mini = Text(BUNDLED / "mini-reasoner", "mini", "its")
+    question, answer = Message("user", "1+2="), Message("assistant", "3")
+    asked = mini.render([question], generation_prompt=True)
+    assert asked == mini.encode(Problem("p", messages=(question,)), Trajectory.root())
+    whole = mini.render([question, answer], generation_prompt=False)
+    assert whole[: len(asked)] == asked
+    assert whole[len(asked) :] == [*mini.ids_of("3"), mini.token_id("<eos>")]
+    with pytest.raises(ConfigError, match="The chat template of mini refuses what it is to read"):
+        mini.render([Message("system", "x")], generation_prompt=True)

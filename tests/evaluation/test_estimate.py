@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.readers import Reader
 from tts import BestOfN, BetaStopping, Budget, Greedy, SelfConsistency, solve_all
 from tts.backends.arithmetic import simulated_arithmetic
 from tts.backends.rehearsal import Rehearsal
@@ -178,6 +179,21 @@ async def test_judgements_cost_their_bound_or_what_they_have_cost():
     measured = await estimate(one, words(4), Rehearsal, rehearsed(40, verifier_tokens=20.0))
     assert measured.expected.verifier_tokens == 12 * 20 and not measured.notes
     assert measured.upper.verifier_tokens == found.upper.verifier_tokens
+
+
+async def test_a_verifier_with_a_model_of_its_own_is_counted_and_not_started():
+    reader = Reader()
+    found = await estimate(arm(BestOfN(3), verifier=reader), words(4), Rehearsal, rehearsed(40))
+    plain = await estimate(arm(SelfConsistency(3)), words(4), Rehearsal, rehearsed(40))
+    assert not reader.started
+    for cost, bare, answer in (
+        (found.expected, plain.expected, 40),
+        (found.upper, plain.upper, 100),
+    ):
+        read = 12 * 4 * (6 + answer)
+        assert (cost.verifier_calls, cost.verifier_tokens) == (12, read)
+        assert cost.flops == pytest.approx(bare.flops + 2.0 * read)
+        assert cost.completion_tokens == bare.completion_tokens
 
 
 async def test_a_budget_pays_for_answers_and_their_judgements():

@@ -1,10 +1,9 @@
-"""Rows, tables, picture, progress and provenance."""
+"""Rows, tables, progress and provenance."""
 
 from __future__ import annotations
 
 import io
 import json
-import struct
 import sys
 
 import pytest
@@ -12,13 +11,12 @@ from rich.console import Console
 
 import tts
 from tts.evaluation import Arm, Names, Outcome, Row
-from tts.evaluation.plot import draw
 from tts.evaluation.progress import Display
 from tts.evaluation.provenance import provenance
 from tts.evaluation.report import markdown, notes, show, title
 from tts.evaluation.summary import dump
 from tts.solve import Setup
-from tts.testing import World
+from tts.testing import LengthVerifier, World
 from tts.types import Spent, Usage
 
 CONTRACT = """strategy task model backend n_problems n_failed accuracy accuracy_low accuracy_high
@@ -108,39 +106,6 @@ def test_simulated_figures_say_so():
     assert "Simulated" in markdown([row(5, names=names)])
 
 
-@pytest.mark.parametrize(
-    "labels", [["a"], ["a", "b", "c"], [f"a rather long label {i}" for i in range(9)]]
-)
-def test_the_picture(labels, tmp_path):
-    rows = [row(3 + i % 6, label, tokens=100 * (i + 1)) for i, label in enumerate(labels)]
-    rows.append(row(0, "failed", failed=10))
-    draw(rows, tmp_path / "picture.png")
-    head = (tmp_path / "picture.png").read_bytes()[:24]
-    assert head[:8] == b"\x89PNG\r\n\x1a\n"
-    width, height = struct.unpack(">II", head[16:24])
-    assert width >= 1200 and height >= 600
-    assert [path.name for path in tmp_path.iterdir()] == ["picture.png"]
-
-
-def test_every_row_is_inside_the_picture(tmp_path, monkeypatch):
-    from matplotlib.figure import Figure
-
-    figures = []
-    monkeypatch.setattr(
-        Figure, "savefig", lambda self, path, **_: figures.append((self, path.touch()))
-    )
-    rows = [row(2, "a", tokens=80), row(9, "b", tokens=2000), row(9, "c", tokens=2000)]
-    draw(rows, tmp_path / "picture.png")
-    for axes, field in zip(
-        figures[0][0].axes, ("completion_tokens", "sequential_tokens"), strict=True
-    ):
-        (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
-        for each in rows:
-            assert left < each.per_problem(field) < right
-            assert bottom < 100 * each.accuracy_low and 100 * each.accuracy_high < top
-        assert len(axes.containers) == 3
-
-
 # --- progress ---------------------------------------------------------------------------------
 
 
@@ -186,7 +151,7 @@ class Hashed:
 
 def test_provenance():
     backend = World().backend()
-    about = provenance({"seed": 1}, [backend, Hashed(backend)], ["tts", "run"])
+    about = provenance({"seed": 1}, [backend, Hashed(backend)], [LengthVerifier()], ["tts", "run"])
     assert json.loads(json.dumps(about)) == about
     assert about["versions"]["python"] == sys.version.split()[0]
     assert about["versions"]["tts"] == tts.__version__

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import random
 
 import pytest
 
-from tts.errors import CapabilityMissing, ConfigError
+from tests.readers import Reader
+from tts.errors import CapabilityMissing, ConfigError, GradingError
 from tts.evaluation.estimators import Pool
 from tts.evaluation.rescoring import Judge, check_verifier_fits, rescore
 from tts.evaluation.samples import Samples
@@ -53,6 +55,38 @@ async def test_a_verifier_scores_anew():
     judge = Judge(MathAnswers(), mark, Likelihood())
     pool = await judge.pool(samples(["\\boxed{4}"], logprobs=(-0.5, -1.5)))
     assert pool.scores == (pytest.approx(math.exp(-1)),)
+
+
+async def test_many_problems_are_scored_side_by_side():
+    async def right(problem_id, answer):
+        return answer == "4"
+
+    reader, told = Reader(), []
+    many = [samples(["\\boxed{4}", f"\\boxed{{{i}}}"], problem=f"p{i}") for i in range(30)]
+    await reader.start()
+    judge = Judge(MathAnswers(), right, reader)
+    pools = await judge.pools(many, lambda: told.append(reader.busy))
+    assert reader.most > 20, "and not one problem after the other"
+    assert len(told) == 30 and list(pools) == [f"p{i}" for i in range(30)]
+    assert pools["p7"] == await judge.pool(many[7])
+    assert pools["p7"].correct == (True, False) and len(set(pools["p7"].scores)) == 2
+
+
+async def test_the_first_error_ends_all_others():
+    left = []
+
+    async def crashes(problem_id, answer):
+        if problem_id == "p3":
+            raise GradingError("The grader crashed.")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            left.append(problem_id)
+
+    many = [samples(["\\boxed{4}"], problem=f"p{i}") for i in range(6)]
+    with pytest.raises(GradingError):
+        await asyncio.wait_for(Judge(MathAnswers(), crashes).pools(many), 60)
+    assert sorted(left) == ["p0", "p1", "p2", "p4", "p5"]
 
 
 async def test_a_verifier_that_asks_a_model_is_refused():

@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 import tts
+from tests.readers import Reader
 from tts.backends.simulated import SimulatedBackend, Step
 from tts.errors import BackendError, ConfigError, ContextTooLong, EngineDead, GradingError
 from tts.evaluation import Arm, Names, Store, check, evaluate
@@ -186,6 +187,20 @@ async def test_a_dead_engine_ends_the_run(task, tmp_path):
 
     with pytest.raises(EngineDead):
         await run(task, arm(backend=SimulatedBackend(simulate)), tmp_path)
+
+
+async def test_a_verifiers_model_is_started_once_and_not_where_all_is_done(task, tmp_path):
+    reader = Reader()
+    one = replace(arm(tts.BestOfN(n=2), verifier=reader), config={"same": True})
+    reader.log.clear()
+    with Store(tmp_path, {"arm": one.expected(task)}) as store:
+        row = await evaluate(task, one, store=store)
+        assert reader.log == [("reader", "start")], "whoever made it closes it"
+        assert row.verifier_tokens > 0 and row.verifier_calls == 24
+        other = Reader()
+        again = replace(arm(tts.BestOfN(n=2), verifier=other), config={"same": True})
+        await evaluate(task, again, store=store)
+        assert not other.started
 
 
 async def test_a_crash_of_the_grader_is_a_failure(task, tmp_path):

@@ -9,7 +9,6 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from experiments.mini.config import SIZES
 from experiments.mini.data import IGNORED, batches, encode
-from experiments.mini.evaluate import Measured, covered, greedy, solved, table, voted, well_formed
 from experiments.mini.sampling import boxed
 from experiments.mini.tokenizer import END, VOCABULARY, build_tokenizer, chat_text
 from experiments.mini.train import train
@@ -116,16 +115,3 @@ def test_the_prompt_is_the_first_part_of_an_example() -> None:
 )
 def test_boxed(text: str, content: str | None) -> None:
     assert boxed(text) == content
-
-
-def test_figures_of_known_samples() -> None:
-    problem = generate(1, 0, "test")
-    right, wrong = f"\\boxed{{{problem.answer}}}<eos>", "\\boxed{1000}<eos>"
-    measured = Measured(problem, [right, right, wrong, "\\boxed{1"], greedy=wrong)
-    assert solved(measured) == 0.5
-    assert covered(measured) == voted(measured) == 1.0
-    assert greedy(measured) == 0.0
-    assert well_formed(measured) == 0.75
-    assert voted(Measured(problem, [right, wrong], greedy=wrong)) == 0.5
-    assert voted(Measured(problem, ["", ""], greedy="")) == 0.0
-    assert "| 1 | 0.500 [0.500, 0.500] |" in table([measured], samples=4)

@@ -37,6 +37,7 @@ class ScriptedServer(ThreadedServer):
         others: Method and path of all other requests.
         running: Answers under way.
         peak: Most of them at once.
+        held_back: Requests that had to wait for a slot.
     """
 
     def __init__(self, traits: Traits) -> None:
@@ -47,8 +48,9 @@ class ScriptedServer(ThreadedServer):
         self.listing = 200
         self.calls: list[Call] = []
         self.others: list[tuple[str, str]] = []
-        self.running = self.peak = 0
+        self.running = self.peak = self.held_back = 0
         self._released = asyncio.Event()
+        self._slots = asyncio.Semaphore(traits.slots or _NO_CAP)
 
     @property
     def url(self) -> str:
@@ -74,15 +76,17 @@ class ScriptedServer(ThreadedServer):
         sent = request.headers.get("authorization", "")
         call = Call(len(self.calls), path, json.loads(request.body), sent)
         self.calls.append(call)
-        self.running += 1
-        self.peak = max(self.peak, self.running)
-        try:
-            await self._act(call, self.acts.popleft() if self.acts else self.usual, out)
-        except BaseException:
-            call.cut = True
-            raise
-        finally:
-            self.running -= 1
+        self.held_back += self._slots.locked()
+        async with self._slots:
+            self.running += 1
+            self.peak = max(self.peak, self.running)
+            try:
+                await self._act(call, self.acts.popleft() if self.acts else self.usual, out)
+            except BaseException:
+                call.cut = True
+                raise
+            finally:
+                self.running -= 1
 
     async def _about(self, path: str, request: Incoming, out: Outgoing) -> None:
         authorization = request.headers.get("authorization", "")
@@ -194,6 +198,10 @@ class ScriptedServer(ThreadedServer):
         always = self.traits.vllm and options.get("continuous_usage_stats")
         await out.begin()
         for number in range(len(answer.pieces)):
+            if number == self.traits.stuck:
+                await out.until_left()
+            if self.traits.pace:
+                await asyncio.sleep(self.traits.pace)
             if act.then and number == act.at:
                 if act.then == "error":
                     await out.event(_error(500, f"broken for {call.authorization}"))

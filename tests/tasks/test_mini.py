@@ -83,5 +83,5 @@ def test_the_configuration_is_the_default() -> None:
         task = instantiate(compose(overrides=["+task=mini"]).task)
     assert isinstance(task, MiniTask)
     assert task.digest == MiniTask().digest
-    assert task.max_tokens == MiniTask().max_tokens == 200
+    assert task.max_tokens == MiniTask().max_tokens == 224
     assert task.answers == MiniTask().answers == MathAnswers(fallback_last_number=False)

@@ -81,9 +81,9 @@ def test_a_known_problem_stays_as_it_is() -> None:
     assert problem == MiniProblem(
         id="mini-test-2-3",
         level=2,
-        prompt="93+78-25=",
-        answer="146",
-        solution="93+78=171 => 171-25\n\n171-25=146\n\n\\boxed{146}",
+        prompt="63+177-62=",
+        answer="178",
+        solution="63+177=240 => 240-62\n\n240-62=178\n\n\\boxed{178}",
     )
 
 

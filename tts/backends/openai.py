@@ -292,6 +292,7 @@ class OpenAIBackend:
             request.max_tokens,
             request.logprobs,
             request.stop,
+            request.verifying,
         )
         batch = self._batches.get(key)
         if batch is None or len(batch.members) >= self._voice.choices:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
+from tts.backends._slots import Slots, lane_of
 from tts.errors import ContextTooLong
 from tts.seeds import derive
 from tts.types import (
@@ -97,7 +98,7 @@ class SimulatedBackend:
         simulate: Says what comes next, from problem, prefix and seed. Must be deterministic.
         info: The model, for the accounts.
         clock: For latencies; without one, steps take no time.
-        slots: Most decodes at once; None for no limit.
+        slots: Most decodes at once; None for no limit. Verifiers come first, see `_slots`.
         prompt_length: Tokens of every prompt.
         capabilities: What it claims to do.
         settings: What the function depends on, of JSON types, for `identity`.
@@ -118,7 +119,7 @@ class SimulatedBackend:
     settings: Mapping[str, Any] = field(default_factory=dict)
     generated: int = 0
     open_streams: int = 0
-    _gate: asyncio.Semaphore | None = field(default=None)
+    _gate: Slots | None = field(default=None)
 
     @property
     def model(self) -> ModelInfo:
@@ -142,7 +143,7 @@ class SimulatedBackend:
     async def start(self) -> None:
         """Make the slots, if their number is limited."""
         if self.slots is not None and self._gate is None:
-            self._gate = asyncio.Semaphore(self.slots)
+            self._gate = Slots(self.slots)
 
     async def aclose(self) -> None:
         """Nothing to release."""
@@ -196,7 +197,7 @@ class _SimulatedStream:
                 f" context of {backend.info.context}."
             )
         if backend._gate:
-            await backend._gate.acquire()
+            await backend._gate.acquire(lane_of(request))
         backend.open_streams += 1
         return self
 
@@ -208,7 +209,7 @@ class _SimulatedStream:
     ) -> None:
         self._backend.open_streams -= 1
         if self._backend._gate:
-            self._backend._gate.release()
+            self._backend._gate.release(lane_of(self._request))
         self._finish = self._finish or "abort"
 
     async def __aiter__(self) -> AsyncIterator[Chunk]:

@@ -4,10 +4,15 @@ A request takes a lease on its upper bound before it starts; the backend enforce
 `max_tokens`; settling gives back what was not used. A newcomer that does not fit waits, first come
 first served, as long as others hold leases that may come back; when nobody does, it gets what is
 left (a shorter answer), or `BudgetExhausted`. So a small pot buys whole answers one after another,
-not many halves side by side. Nobody waits while holding a lease, so nobody waits for ever.
+not many halves side by side.
 
-The order of grants does not depend on the order in which requests complete: a newcomer is served
-in full exactly if the pot minus the true cost of all before it would have sufficed.
+Nobody waits while holding a lease, so nobody waits for ever: who asks from within an open stream
+is served at once, before the line, with what is not held, or gets `BudgetExhausted`. Whatever was
+begun within the block of a lease counts as inside, other tasks included.
+
+The order of grants does not depend on the order in which requests complete: a newcomer that holds
+nothing is served in full exactly if the pot minus the true cost of all before it would have
+sufficed.
 """
 
 from __future__ import annotations
@@ -17,6 +22,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Annotated, Literal, Self
 
@@ -135,6 +141,10 @@ class Lease:
         return Pot(Budget.model_validate({k: v for k, v in amounts.items() if v > 0}))
 
 
+# What the running task holds, and what was held where it was begun; closed ones fall out.
+_held: ContextVar[tuple[Lease, ...]] = ContextVar("leases", default=())
+
+
 @dataclass(slots=True, eq=False)
 class _Waiter:
     pot: Pot
@@ -142,6 +152,7 @@ class _Waiter:
     want: int
     least: int
     landing: bool
+    patient: bool
     future: asyncio.Future[Lease] | None = None
 
 
@@ -230,23 +241,38 @@ class Pot:
             landing: Whether the landing reserve may be used.
 
         Raises:
-            BudgetExhausted: Even `least` tokens cannot be paid.
+            BudgetExhausted: Even `least` tokens cannot be paid, or not while the caller holds
+                another lease.
         """
-        waiter = _Waiter(self, cost, want, min(least, want), landing)
-        lease = self._place(waiter, renewal=False)
+        lease = await self._take(
+            _Waiter(self, cost, want, min(least, want), landing, not self.inside)
+        )
+        if any(pot._limits for pot in self._chain()):
+            _held.set((*(other for other in _held.get() if other._open), lease))
+        return lease
+
+    @property
+    def inside(self) -> bool:
+        """Whether the caller holds a lease of this pot, its parents or their other children."""
+        return any(
+            lease._open and lease._pot._chain()[-1] is self._chain()[-1] for lease in _held.get()
+        )
+
+    async def _take(self, waiter: _Waiter) -> Lease:
+        """Wait in line, if that is needed and can help."""
+        lease = self._place(waiter, renewal=not waiter.patient)
         if lease is not None:
             return lease
         future: asyncio.Future[Lease] = asyncio.get_running_loop().create_future()
         waiter.future = future
         try:
-            lease = await future
+            return await future
         except asyncio.CancelledError:
             if future.done() and not future.cancelled() and future.exception() is None:
                 future.result().settle(Usage())
             else:
                 self._forget(waiter)
             raise
-        return lease
 
     def _chain(self) -> list[Pot]:
         pots: list[Pot] = []
@@ -290,13 +316,13 @@ class Pot:
                 continue
             if limit == "seconds":
                 raise _exhausted("seconds")
-            if pot._leases or ahead:
+            if waiter.patient and (pot._leases or ahead):
                 pot._queue.appendleft(waiter) if renewal else pot._queue.append(waiter)
                 return None
-            # Nothing will come back to this pot: take what is left of it.
+            # Nothing will come back to this pot, or not to one who waits: take what is left of it.
             fitting = pot._most(waiter, want)
             if fitting is None:
-                raise _exhausted(limit or "completion_tokens")
+                raise _exhausted(limit or "completion_tokens", inside=not waiter.patient)
             want, bound = fitting, waiter.cost(fitting)
         for pot in chain:
             pot._leases += 1
@@ -353,7 +379,13 @@ class Pot:
                 pot._serve()
 
 
-def _exhausted(limit: str) -> BudgetExhausted:
+def _exhausted(limit: str, *, inside: bool = False) -> BudgetExhausted:
+    if inside:
+        return BudgetExhausted(
+            f"The budget has no {limit} left for another request while a stream is open.",
+            hint="Leave the stream before asking, or lease both in one piece (env.reserve).",
+            limit=limit,
+        )
     return BudgetExhausted(
         f"The budget has no {limit} left for another request.",
         hint=f"Raise budget.{limit}, or lower the cost of a request (max_tokens).",

@@ -9,7 +9,7 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -22,6 +22,7 @@ from tts.cli.workshop import Work, Workshop
 from tts.errors import ConfigError
 from tts.evaluation import store as files
 from tts.evaluation.claims import Claim
+from tts.evaluation.curves import Curve, curve_of
 from tts.evaluation.progress import Display
 from tts.evaluation.provenance import command_line, provenance
 from tts.evaluation.records import Outcome
@@ -30,6 +31,7 @@ from tts.evaluation.runner import evaluate
 from tts.evaluation.statistics import Outcomes
 from tts.evaluation.store import Store, write_atomically
 from tts.evaluation.summary import Row, adjusted, by_problem, dump
+from tts.protocols import Backend, Startable
 
 
 def execute(jobs: Sequence[Job]) -> bool:
@@ -116,7 +118,8 @@ class _Run:
             self._stores[id(job)] = store
             self._tell(store)
             backends = list({id(w.arm.setup.backend): w.arm.setup.backend for w in works}.values())
-            about = provenance(job.config, backends, command_line())
+            judges = {id(v): v for work in works if (v := work.arm.setup.verifier)}
+            about = provenance(job.config, backends, list(judges.values()), command_line())
             about["arms"] = {w.arm.label: expected[w.arm.label].configuration for w in works}
             text = json.dumps(about, indent=2, default=str) + "\n"
             write_atomically(job.folder / files.CONFIG, job.yaml())
@@ -127,13 +130,17 @@ class _Run:
         task = asyncio.current_task()
         assert task is not None
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-        for queue in self._queues.values():
-            backend = queue[0].arm.setup.backend
-            try:
-                for work in queue:
+        # Closed after its last use: a verifier may be needed with the next backend too.
+        last = {id(part): part for queue in self._queues.values() for part in _closable(queue)}
+        left = list(self._queues.values())
+        try:
+            while left:
+                for work in left.pop(0):
                     await self._one(work)
-            finally:
-                await backend.aclose()
+                needed = {id(part) for queue in left for part in _closable(queue)}
+                await _close(last.pop(name) for name in set(last) - needed)
+        finally:
+            await _close(last.values())
 
     async def _one(self, work: Work) -> None:
         store = self._stores[id(work.job)]
@@ -153,18 +160,19 @@ class _Run:
         console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
         everything: list[tuple[Row, Work]] = []
         claims: list[Claim] = []
+        curves = self._curves()
         for job, pledges in zip(self._jobs, self._pledges, strict=True):
             works = self._of(job)
             rows = self._compared([(self._rows[id(work)], work) for work in works])
             decided = self._decided(works, pledges, title(rows))
             claims += decided
-            _write(job.folder, rows, decided)
+            _write(job.folder, rows, decided, curves)
             everything += [(_labelled(self._rows[id(work)], job), work) for work in works]
         sweep = self._jobs[0].sweep
         folder = sweep or self._jobs[0].folder
         rows = self._compared(everything)
         if sweep:
-            _write(sweep, rows, claims)
+            _write(sweep, rows, claims, curves)
         show(rows, console, claims)
         console.print(f"Results: {_nice(folder)}", style="bold")
         return any(row.n_failed for row in rows)
@@ -197,6 +205,16 @@ class _Run:
             rows.append(row.against(self._outcomes(work), reference) if same else row)
         return adjusted(rows)
 
+    def _curves(self) -> dict[str, Curve]:
+        """By configuration, what each arm would have reached with fewer of its samples."""
+        found = {}
+        for work in self._works:
+            store, label = self._stores[id(work.job)], work.arm.label
+            outcomes = store.outcomes(label)
+            records = (store.record(label, o.problem_id, o.repeat) for o in outcomes)
+            found[self._rows[id(work)].configuration] = curve_of(work.arm.setup, records)
+        return {configuration: curve for configuration, curve in found.items() if curve}
+
     def _decided(self, works: Sequence[Work], pledges: Sequence[Pledge], on: str) -> list[Claim]:
         by_label = {work.arm.label: work for work in works}
 
@@ -217,6 +235,20 @@ class _Run:
             )
 
 
+def _closable(queue: Sequence[Work]) -> list[Backend | Startable]:
+    """The backend of a queue, and the verifiers that have something to close."""
+    verifiers = [v for work in queue if (v := work.arm.setup.verifier)]
+    return [queue[0].arm.setup.backend, *(v for v in verifiers if isinstance(v, Startable))]
+
+
+async def _close(parts: Iterable[Backend | Startable]) -> None:
+    """Close all of them, also if one cannot be."""
+    closed = await asyncio.gather(*(part.aclose() for part in parts), return_exceptions=True)
+    for error in closed:
+        if isinstance(error, BaseException):
+            raise error
+
+
 def _labelled(row: Row, job: Job) -> Row:
     """A row of a sweep, labelled with what was varied."""
     varied = [_short(o) for o in job.swept if o != f"strategy={row.strategy}"]
@@ -229,7 +261,9 @@ def _short(override: str) -> str:
     return key.rpartition(".")[2] + equals + value
 
 
-def _write(folder: Path, rows: Sequence[Row], claims: Sequence[Claim]) -> None:
+def _write(
+    folder: Path, rows: Sequence[Row], claims: Sequence[Claim], curves: Mapping[str, Curve]
+) -> None:
     """Write tables, picture and summary; the summary last, as the sign of a finished run."""
     from tts.evaluation.plot import draw
 
@@ -237,7 +271,7 @@ def _write(folder: Path, rows: Sequence[Row], claims: Sequence[Claim]) -> None:
     if claims:
         text = json.dumps([asdict(claim) for claim in claims], indent=2) + "\n"
         write_atomically(folder / files.CLAIMS, text)
-    draw(rows, folder / files.PICTURE)
+    draw(rows, folder / files.PICTURE, curves)
     write_atomically(folder / files.SUMMARY, dump(rows))
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,17 +16,21 @@ from tts.cli.options import Parser
 from tts.errors import ConfigError
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from tts.evaluation.rescoring import Judge, Rescored
     from tts.evaluation.samples import Samples
     from tts.evaluation.statistics import Interval
+    from tts.protocols import Verifier
 
     Found = Mapping[str, tuple[Rescored, Mapping[str, Any]]]
 
 ABOUT = """
-Apply votes, verifiers and graders to old samples, without a single request to a model. SOURCE is
-the folder of a run, or a JSONL file of samples made elsewhere with a problem a line: id, prompt,
-answer (the right one), samples (texts), and perhaps scores (one a sample). Out come pass@k,
-majority, weighted vote and best-of-n at every k, with 95% intervals over problems.
+Apply votes, verifiers and graders to old samples. Nothing is generated, and no model is asked but
+the one that a verifier brings with it. SOURCE is the folder of a run, or a JSONL file of samples
+made elsewhere with a problem a line: id, prompt, answer (the right one), samples (texts), and
+perhaps scores (one a sample). Out come pass@k, majority, weighted vote and best-of-n at every k,
+with 95% intervals over problems.
 """
 EXAMPLES = """
   tts rescore outputs/demo
@@ -56,10 +62,7 @@ def main(arguments: Sequence[str]) -> int:
         ConfigError: The source or an argument cannot be used.
     """
     asked = _read(arguments)
-    from rich.console import Console  # late: help and slips of the pen are answered at once
-
-    with Console(stderr=True).status("Reading and grading samples, then counting …"):
-        found = asyncio.run(_rescored(asked))
+    found = asyncio.run(_rescored(asked))
     _show(found)
     if asked.json:
         _write(asked.json, found, asked)
@@ -81,7 +84,7 @@ def _read(arguments: Sequence[str]) -> argparse.Namespace:
         help="what a field is called in the file",
     )
     parser.add_argument("--config-dir", type=Path, metavar="DIR", help="further configurations")
-    asked = parser.parse_args(list(arguments))
+    asked = parser.parse_intermixed_args(list(arguments))
     if asked.json and not asked.json.absolute().parent.is_dir():
         raise ConfigError(f"--json: there is no folder {asked.json.absolute().parent}.")
     return asked
@@ -105,20 +108,58 @@ def _pair(text: str) -> tuple[str, str]:
 
 async def _rescored(asked: argparse.Namespace) -> Found:
     """By arm: the summary, and what is written of each problem."""
+    # Late: help and slips of the pen are answered at once.
     from tts.evaluation.rescoring import check_verifier_fits, rescore
 
-    judge, arms = _sources(asked)
     found = {}
-    for label, samples in arms.items():
+    with _moving() as bars:
+        reading = bars.add_task("Reading samples", total=None)
+        judge, arms = _sources(asked)
         if judge.verifier:
-            check_verifier_fits(judge.verifier, samples)
-        pools = {each.problem.id: await judge.pool(each) for each in samples}
-        problems = {
-            name: {"keys": pool.keys, "correct": pool.correct, "scores": pool.scores}
-            for name, pool in pools.items()
-        }
-        found[label] = (rescore(pools, asked.k), problems)
+            for samples in arms.values():
+                check_verifier_fits(judge.verifier, samples)
+        bars.remove_task(reading)
+        async with _started(judge.verifier):
+            for label, samples in arms.items():
+                bar = bars.add_task(f"Judging {label}", total=len(samples))
+                pools = await judge.pools(samples, partial(bars.advance, bar))
+                problems = {
+                    name: {"keys": pool.keys, "correct": pool.correct, "scores": pool.scores}
+                    for name, pool in pools.items()
+                }
+                found[label] = (rescore(pools, asked.k), problems)
     return found
+
+
+def _moving() -> Progress:
+    """Bars on a terminal, which are gone in the end; nothing elsewhere."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn())
+    console = Console(stderr=True)
+    return Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
+
+
+@asynccontextmanager
+async def _started(verifier: Verifier | None) -> AsyncIterator[None]:
+    """A block in which a verifier can judge, with its model loaded if it has one of its own."""
+    from tts.protocols import Startable
+
+    if verifier is None or not isinstance(verifier, Startable):
+        yield
+        return
+    try:
+        await verifier.start()
+        yield
+    finally:
+        await verifier.aclose()
 
 
 def _sources(asked: argparse.Namespace) -> tuple[Judge, Mapping[str, Sequence[Samples]]]:

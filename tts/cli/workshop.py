@@ -13,7 +13,7 @@ from tts.cli.jobs import NOT_AN_OUTCOME, ArmConfig, Job
 from tts.errors import ConfigError
 from tts.evaluation import Arm, Names, check
 from tts.evaluation.trees import Keep
-from tts.protocols import Backend
+from tts.protocols import Backend, Verifier
 from tts.solve import Setup
 from tts.tasks import Task
 from tts.types import Sampling
@@ -30,11 +30,12 @@ class Work:
 
 
 class Workshop:
-    """Makes objects of configurations; equal tasks and backends are made once and shared."""
+    """Makes objects of configurations; equal tasks, backends and verifiers are made once."""
 
     def __init__(self) -> None:
         self._tasks: dict[str, Task] = {}
         self._backends: dict[str, Backend] = {}
+        self._verifiers: dict[str, Verifier | None] = {}
 
     def work(self, job: Job, arm: ArmConfig) -> Work:
         """Make all objects of an arm, and check that they fit each other.
@@ -52,6 +53,7 @@ class Workshop:
         # The backend last: it may have to look for a model and read its tokenizer.
         setup = Setup(
             **parts,
+            verifier=self._verifier(config["verifier"]),
             backend=self._backend(config["backend"], config["replay"]),
             answers=task.answers,
             sampling=sampling,
@@ -60,10 +62,14 @@ class Workshop:
         )
         check(task, setup)
         names = _names(job, arm, setup, task)
-        # What the backend says of itself, not how it was configured: the number of requests in
-        # flight, or the port of a server, makes no other run.
+        # What backend and verifier say of themselves, not how they were configured: the number of
+        # requests in flight, or the port of a server, makes no other run.
         outcome = {k: v for k, v in config.items() if k not in NOT_AN_OUTCOME}
-        outcome |= {"model": config["model"]["sampling"], "backend": setup.backend.identity()}
+        outcome |= {
+            "model": config["model"]["sampling"],
+            "backend": setup.backend.identity(),
+            "verifier": setup.verifier and setup.verifier.identity(),
+        }
         made = Arm(
             arm.label, setup, names, outcome, integer(config, "repeats", 1), _keep(config["keep"])
         )
@@ -76,8 +82,14 @@ class Workshop:
             self._backends[key] = _replayed(backend, replay)
         return self._backends[key]
 
+    def _verifier(self, node: Mapping[str, Any] | None) -> Verifier | None:
+        key = json.dumps(node, sort_keys=True)
+        if key not in self._verifiers:
+            self._verifiers[key] = build("verifier", node)
+        return self._verifiers[key]
 
-_PARTS = ("strategy", "verifier", "budget", "controller")
+
+_PARTS = ("strategy", "budget", "controller")
 
 
 def _replayed(backend: Backend, replay: Mapping[str, Any]) -> Backend:

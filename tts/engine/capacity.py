@@ -11,9 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tts.engine.config import EngineConfig, read_config, resolve
+from tts.engine.config import EngineConfig, read_config
 from tts.engine.hardware import Hardware
 from tts.engine.preflight import check
+from tts.engine.resolved import resolve
 from tts.engine.shape import Shape, item_bytes
 from tts.errors import ConfigError
 
@@ -95,7 +96,7 @@ def _passes(
 ) -> bool:
     path = Path()
     try:
-        check(config, resolve(config, hardware, path, shape), hardware, shape, operator)
+        check(config, resolve(config, hardware, path, shape), hardware, shape, operator, ())
     except ConfigError:
         return False
     return True

@@ -1,36 +1,17 @@
-"""The engine's settings: what a user may say, and what is chosen where nothing is said.
-
-`resolve` is pure: settings, machine and model in, concrete settings out. The presets for a machine
-without a GPU are what decides between usable and useless there:
-
-* float32, since bfloat16 is emulated without AVX-512-BF16 or AMX (a fifth of the speed);
-* blocks of 32 tokens: only full blocks are shared, and with the engine's default of 128 the short
-  chains of a search never hit the prefix cache;
-* no chunked prefill: a seeded request whose prompt is prefilled in parts kills the engine, because
-  generators on a processor cannot be rewound;
-* no compilation, no thread binding (it would keep a core back), and one process less.
-"""
+"""The engine's settings: what a user may say, and the environment that goes with it."""
 
 from __future__ import annotations
 
 import difflib
-import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tts.engine.guard import QUALIFIED_NAME
-from tts.engine.hardware import GIB, Hardware
-from tts.engine.shape import Shape, item_bytes
+from tts.engine.hardware import Hardware
 from tts.errors import ConfigError
-
-_CPU_CONTEXT = 4096  # a longer one must be asked for: prompts are prefilled whole on a processor
-_CPU_CACHE_GIB = 2.0  # most cache that is taken unasked
-_FALLBACK_BATCH = 2048  # tokens in a step; the engine's own default
 
 
 class EngineConfig(BaseModel):
@@ -65,8 +46,8 @@ class EngineConfig(BaseModel):
     max_num_seqs: int | None = Field(
         None,
         ge=1,
-        description="Most sequences decoded at once. Unset: 128 on a processor, the engine's"
-        " default elsewhere.",
+        description="Most sequences at work at once. Unset: 128 on a processor, the engine's"
+        " default elsewhere; 64 for a reward model.",
     )
     max_num_batched_tokens: int | None = Field(
         None,
@@ -78,11 +59,17 @@ class EngineConfig(BaseModel):
         None,
         gt=0,
         description="Memory for the KV cache in GiB. Unset: on a processor what `max_num_seqs`"
-        " full sequences need, up to 2; elsewhere what `gpu_memory_utilization` leaves.",
+        " full sequences need, up to 2 (for a reward model 32 sequences, up to 1); elsewhere what"
+        " `gpu_memory_utilization` and other engines leave (for a reward model 64 sequences, up to"
+        " a tenth of the GPU).",
     )
     tensor_parallel_size: int = Field(1, ge=1, description="Devices that share each layer.")
     gpu_memory_utilization: float | None = Field(
-        None, gt=0, le=1, description="Share of a GPU's memory to use. Unset: engine's default."
+        None,
+        gt=0,
+        le=1,
+        description="Part of a GPU's memory that this engine uses. Unset: nine tenths, less what"
+        " other engines of this process need.",
     )
     enforce_eager: bool | None = Field(
         None,
@@ -109,31 +96,6 @@ class EngineConfig(BaseModel):
     )
 
 
-@dataclass(frozen=True, slots=True)
-class ResolvedConfig:
-    """Settings with nothing left open.
-
-    Attributes:
-        model: Name of the model, as the user gave it.
-        path: Directory of the checkpoint.
-        max_model_len: Most tokens of prompt and answer together.
-        dtype: Data type of weights and arithmetic.
-        max_logprobs: Most likely tokens per position that a request may ask for.
-        arguments: For vLLM's `AsyncEngineArgs`.
-        environment: Variables to set, or with None to unset, while the engine's processes start.
-        on_cuda: Whether it runs on a GPU.
-    """
-
-    model: str
-    path: Path
-    max_model_len: int
-    dtype: str
-    max_logprobs: int
-    arguments: Mapping[str, Any]
-    environment: Mapping[str, str | None]
-    on_cuda: bool
-
-
 def read_config(values: EngineConfig | Mapping[str, Any] | None) -> EngineConfig:
     """Check settings that come as a mapping.
 
@@ -156,79 +118,6 @@ def read_config(values: EngineConfig | Mapping[str, Any] | None) -> EngineConfig
                 else "Arguments of vLLM's own go under engine.extra.",
             ) from None
         raise ConfigError(f"engine.{name} is {fault['input']!r}: {fault['msg']}.") from None
-
-
-def resolve(config: EngineConfig, hardware: Hardware, path: Path, shape: Shape) -> ResolvedConfig:
-    """Fill in everything that was left open.
-
-    Args:
-        config: What the user said.
-        hardware: The machine.
-        path: Directory of the checkpoint.
-        shape: Of the model.
-    """
-    length = config.max_model_len or (
-        shape.context if hardware.is_cuda else min(shape.context, _CPU_CONTEXT)
-    )
-    dtype = _dtype(config, hardware, shape)
-    preset = {} if hardware.is_cuda else _on_cpu(config, hardware, shape, length, dtype)
-    chosen = {
-        name: value
-        for name, value in config.model_dump(exclude={"model", "extra", "kv_cache_gib"}).items()
-        if value is not None
-    }
-    cache = {} if config.kv_cache_gib is None else {"kv_cache_memory_bytes": config.kv_cache_gib}
-    arguments = {**preset, **chosen, **cache, "max_model_len": length, "dtype": dtype}
-    if "kv_cache_memory_bytes" in arguments:
-        arguments["kv_cache_memory_bytes"] = int(arguments["kv_cache_memory_bytes"] * GIB)
-    arguments |= {
-        "model": str(path),
-        "disable_log_stats": True,
-        "use_tqdm_on_load": False,
-        "worker_extension_cls": QUALIFIED_NAME,
-    }
-    return ResolvedConfig(
-        model=config.model,
-        path=path,
-        max_model_len=length,
-        dtype=dtype,
-        max_logprobs=config.max_logprobs,
-        arguments={**arguments, **config.extra},
-        environment=environment(hardware, arguments, os.environ),
-        on_cuda=hardware.is_cuda,
-    )
-
-
-def _dtype(config: EngineConfig, hardware: Hardware, shape: Shape) -> str:
-    if config.dtype != "auto" or hardware.is_cuda:
-        return config.dtype
-    if config.quantization == "int8_per_channel_weight_only":
-        return "bfloat16"  # its kernel knows no other type
-    if shape.dtype == "float32" or not hardware.has_bf16:
-        return "float32"
-    return "auto"
-
-
-def _on_cpu(
-    config: EngineConfig, hardware: Hardware, shape: Shape, length: int, dtype: str
-) -> dict[str, Any]:
-    """The presets of a machine without a GPU."""
-    sequences = config.max_num_seqs or 128
-    cache = cache_need_gib(shape, length, sequences, dtype)
-    return {
-        "max_num_seqs": 128,
-        "block_size": 32,
-        "enforce_eager": True,
-        "enable_chunked_prefill": False,
-        "max_num_batched_tokens": max(_FALLBACK_BATCH, length),
-        "kv_cache_memory_bytes": min(cache, _CPU_CACHE_GIB, max(0.25, 0.4 * hardware.memory_gib)),
-    }
-
-
-def cache_need_gib(shape: Shape, length: int, sequences: int, dtype: str) -> float:
-    """GiB that keys and values of full sequences take; at least a quarter of a GiB."""
-    width = item_bytes(shape.dtype if dtype == "auto" else dtype)
-    return max(0.25, sequences * length * shape.cache_bytes(width) / GIB)
 
 
 def environment(

@@ -1,8 +1,8 @@
-"""Life cycle of the decoding engine: start, death, one restart, and an end without leftovers.
+"""Life cycle of an engine: start, death, one restart, and an end without leftovers.
 
 Around vLLM's `AsyncLLM`; run on version 0.32 (CPU build). Only what versions 0.19 to 0.24 have as
-well is used: `AsyncEngineArgs`, `AsyncLLM.from_engine_args`, `generate`, `abort`, `errored`,
-`shutdown`, and the stat logger's `record`.
+well is used: `AsyncEngineArgs`, `AsyncLLM.from_engine_args`, `generate`, `encode`, `abort`,
+`errored`, `shutdown`, and the stat logger's `record`.
 
 An engine is bound to the event loop in which it was first used: its outputs arrive there. It cannot
 be handed to another loop, nor be used from another thread.
@@ -14,16 +14,21 @@ import asyncio
 import atexit
 import itertools
 import logging
-from typing import Any, Self
+from dataclasses import replace
+from typing import Any, Self, TypeVar
 
-from tts.engine.config import ResolvedConfig
 from tts.engine.decode import Decode
+from tts.engine.encode import Encode
+from tts.engine.flight import Flight
 from tts.engine.launch import Report, end, launch
+from tts.engine.memory import Tenant, tenants
 from tts.engine.progress import Progress
+from tts.engine.resolved import ResolvedConfig
 from tts.engine.stats import EngineStats
 from tts.errors import BackendError, ConfigError, EngineDead
 
 _LOG = logging.getLogger("tts.engine")
+_Kind = TypeVar("_Kind", bound=Flight)
 
 
 class Engine:
@@ -48,7 +53,9 @@ class Engine:
         self._starting: asyncio.Lock | None = None
         self._closed = False
         self._ids = itertools.count()
-        self._live: set[Decode] = set()
+        self._live: set[Flight] = set()
+        self._tenant = Tenant(config.footprint)
+        self._tenant.move_in()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -79,9 +86,20 @@ class Engine:
             if self._llm is not None and self._llm.errored:
                 await self._bury()
             if self._llm is None:
-                self._llm = await launch(self.config, self.stats, self._report)
+                self._llm = await self._launch()
                 atexit.register(self._kill)
             return self._llm
+
+    async def _launch(self) -> Any:
+        """Start the engine with its share of the memory."""
+        others = [t for t in tenants(on_gpu=self.config.on_cuda) if t is not self._tenant]
+        share = self._tenant.settle(others)
+        config = replace(self.config, arguments={**self.config.arguments, **share})
+        try:
+            return await launch(config, self.stats, self._report)
+        except BaseException:
+            self._tenant.taken = None
+            raise
 
     def _check_loop(self) -> None:
         if self._closed:
@@ -111,7 +129,7 @@ class Engine:
         _LOG.warning("the engine has died; it is started again, once")
 
     def decode(self, prompt: list[int], params: Any) -> Decode:
-        """Send a request; the engine must have been started.
+        """Send a request that generates; the engine must have been started.
 
         Args:
             prompt: Token ids, at least one; together with `max_tokens` within `max_model_len`.
@@ -121,31 +139,55 @@ class Engine:
         Raises:
             EngineDead: It is not running.
         """
+        return self._followed(Decode(self._running(), prompt, params, self._next_id()))
+
+    def encode(self, prompt: list[int], params: Any) -> Encode:
+        """Send a request for a pooling model's values; the engine must have been started.
+
+        Args:
+            prompt: Token ids, at least one and at most `max_model_len`.
+            params: A `vllm.PoolingParams` that has been checked, see `decode`.
+
+        Raises:
+            EngineDead: It is not running.
+        """
+        return self._followed(Encode(self._running(), prompt, params, self._next_id()))
+
+    def _running(self) -> Any:
         if self._llm is None:
             raise EngineDead("The engine is not running.")
-        decode = Decode(self._llm, prompt, params, f"{id(self):x}-{next(self._ids)}")
-        self._live.add(decode)
-        decode.when_done(lambda: self._forget(decode))
-        return decode
+        return self._llm
 
-    def _forget(self, decode: Decode) -> None:
-        self._live.discard(decode)
+    def _next_id(self) -> str:
+        return f"{id(self):x}-{next(self._ids)}"
+
+    def _followed(self, flight: _Kind) -> _Kind:
+        self._live.add(flight)
+        flight.when_done(lambda: self._forget(flight))
+        return flight
+
+    def _forget(self, flight: Flight) -> None:
+        self._live.discard(flight)
         if not self._live:  # an idle engine takes no step, so it says nothing of its idleness
             self.stats.running = self.stats.waiting = 0
 
     async def aclose(self) -> None:
         """Abort what is in flight, and end the engine's processes; safe to call again."""
         self._closed = True
-        if self._starting is not None and self._loop is asyncio.get_running_loop():
-            async with self._starting:
-                await asyncio.gather(*(decode.close() for decode in self._live))
-                await asyncio.to_thread(self._kill)
-        else:
-            self._kill()
+        try:
+            if self._starting is not None and self._loop is asyncio.get_running_loop():
+                async with self._starting:
+                    await asyncio.gather(*(flight.close() for flight in self._live))
+                    await asyncio.to_thread(self._kill)
+            else:
+                self._kill()
+        finally:
+            self._tenant.move_out()
 
     def _kill(self) -> None:
         """Stop the processes; also called at interpreter exit, where no loop runs any more."""
         llm, self._llm = self._llm, None
+        self._tenant.taken = None
         if llm is None:
             return
         atexit.unregister(self._kill)

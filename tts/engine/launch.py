@@ -1,6 +1,7 @@
 """Start vLLM's engine in a thread, so that it can be watched and called off.
 
 Starting takes 10 to 40 seconds, most of them imports in two processes, and blocks whoever does it.
+Engines that want the same environment start side by side.
 A start that is called off (Ctrl-C, a deadline) must leave no process behind: what has been spawned
 is killed, and the thread then fails by itself.
 """
@@ -16,13 +17,15 @@ import re
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from tts.engine.config import ResolvedConfig
 from tts.engine.guard import OWNER
 from tts.engine.logs import engine_log
+from tts.engine.resolved import ResolvedConfig
 from tts.engine.stats import EngineStats, logger_factory
+from tts.engine.surroundings import SURROUNDINGS
 from tts.errors import EngineStartFailed
 
 _LOG = logging.getLogger("tts.engine")
@@ -30,8 +33,7 @@ _LOG = logging.getLogger("tts.engine")
 _FAULT = re.compile(r"^(?:ERROR .*?: )?((?:\w+\.)*\w+(?:Error|Exception): .+)$", re.MULTILINE)
 _TICK_SECONDS = 0.1
 _REPORT_SECONDS = 1.0
-# The environment belongs to the whole process: one engine starts at a time.
-_ONE_AT_A_TIME = threading.Lock()
+_IMPORT = threading.Lock()  # two threads that import vLLM at once meet its cycles half way
 
 Report = Callable[[str], None]
 
@@ -54,19 +56,17 @@ async def launch(config: ResolvedConfig, stats: EngineStats, report: Report) -> 
     Raises:
         EngineStartFailed: It did not come up; the message holds the end of its log.
     """
-    off = threading.Event()
-    before = set(multiprocessing.active_children())
+    build = _Build(config, stats)
     start = time.monotonic()
     mark = engine_log().size()
-    thread = asyncio.ensure_future(asyncio.to_thread(_build, config, stats, off))
+    thread = asyncio.ensure_future(asyncio.to_thread(build))
     try:
         while not thread.done():
             await asyncio.wait({thread}, timeout=_REPORT_SECONDS)
             if not thread.done():
                 report(f"loading {config.model} … {time.monotonic() - start:.0f} s")
     except asyncio.CancelledError:
-        off.set()
-        await _call_off(thread, before)
+        await _call_off(thread, build)
         raise
     error = thread.exception()
     if error is not None:
@@ -77,44 +77,52 @@ async def launch(config: ResolvedConfig, stats: EngineStats, report: Report) -> 
     return thread.result()
 
 
-def _build(config: ResolvedConfig, stats: EngineStats, off: threading.Event) -> Any:
-    """Runs in a thread: import vLLM, and build the engine under its environment."""
-    wanted = {**config.environment, **engine_log().environment(), OWNER: str(os.getpid())}
-    with _ONE_AT_A_TIME, variables(wanted):
-        engine_log().hush()
-        from vllm.engine.arg_utils import AsyncEngineArgs
-        from vllm.v1.engine.async_llm import AsyncLLM
+class _Build:
+    """Builds an engine when it is called, in a thread of its own."""
 
-        if off.is_set():
-            raise _CalledOff
-        arguments = AsyncEngineArgs(**config.arguments)
-        return AsyncLLM.from_engine_args(arguments, stat_loggers=[logger_factory(stats)])
+    def __init__(self, config: ResolvedConfig, stats: EngineStats) -> None:
+        self._config = config
+        self._stats = stats
+        self._before = set(multiprocessing.active_children())
+        self._thread = 0
+        self._off = threading.Event()
+
+    def __call__(self) -> Any:
+        """Import vLLM, and build the engine under its environment."""
+        self._thread = threading.get_native_id()
+        log = engine_log()
+        wanted = {**self._config.environment, **log.environment(), OWNER: str(os.getpid())}
+        with SURROUNDINGS.held(wanted):
+            with _IMPORT:
+                log.hush()
+                from vllm.engine.arg_utils import AsyncEngineArgs
+                from vllm.v1.engine.async_llm import AsyncLLM
+
+            if self._off.is_set():
+                raise _CalledOff
+            arguments = AsyncEngineArgs(**self._config.arguments)
+            return AsyncLLM.from_engine_args(arguments, stat_loggers=[logger_factory(self._stats)])
+
+    def call_off(self) -> None:
+        """Build nothing any more, and kill the processes that have been spawned."""
+        self._off.set()
+        for child in set(multiprocessing.active_children()) - self._before:
+            if self._spawned(child.pid):
+                child.kill()
+
+    def _spawned(self, process: int | None) -> bool:
+        """Whether a process comes from this build's thread, and not from another that starts."""
+        try:
+            listed = Path(f"/proc/self/task/{self._thread}/children").read_text()
+        except OSError:  # a system that does not tell
+            return True
+        return str(process) in listed.split()
 
 
-@contextlib.contextmanager
-def variables(wanted: Mapping[str, str | None]) -> Iterator[None]:
-    """Set environment variables (None unsets) for a while, and put the old values back."""
-    old = {name: os.environ.get(name) for name in wanted}
-    _apply(wanted)
-    try:
-        yield
-    finally:
-        _apply(old)
-
-
-def _apply(values: Mapping[str, str | None]) -> None:
-    for name, value in values.items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
-
-
-async def _call_off(thread: asyncio.Future[Any], before: set[Any]) -> None:
+async def _call_off(thread: asyncio.Future[Any], build: _Build) -> None:
     """Kill what the start has spawned until its thread gives up, or stop what came up."""
     while not thread.done():
-        for child in set(multiprocessing.active_children()) - before:
-            child.kill()
+        build.call_off()
         with contextlib.suppress(asyncio.CancelledError):  # a second Ctrl-C changes nothing
             await asyncio.wait({thread}, timeout=_TICK_SECONDS)
     error = thread.exception()

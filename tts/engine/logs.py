@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import tempfile
 from functools import cache
 from pathlib import Path
+
+from tts.engine.surroundings import SURROUNDINGS
 
 _VARIABLES = ("VLLM_LOGGING_CONFIG_PATH", "VLLM_LOGGING_LEVEL", "VLLM_CONFIGURE_LOGGING")
 _TAIL_LINES = 15
@@ -30,7 +31,7 @@ class EngineLog:
 
     def environment(self) -> dict[str, str]:
         """The variable that sends vLLM's log here; none if the user has chosen otherwise."""
-        if any(name in os.environ for name in _VARIABLES):
+        if any(name in SURROUNDINGS.own() for name in _VARIABLES):
             return {}
         return {"VLLM_LOGGING_CONFIG_PATH": str(self._settings)}
 

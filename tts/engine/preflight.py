@@ -9,17 +9,18 @@ hint. What is not known to fail is let through: the engine has the last word.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tts.engine.config import EngineConfig, ResolvedConfig, cache_need_gib
-from tts.engine.hardware import GIB, Hardware, has_operator
-from tts.engine.shape import Shape, item_bytes
+from tts.engine.config import EngineConfig
+from tts.engine.hardware import Hardware, has_operator
+from tts.engine.memory import Tenant, beside, shares, tenants
+from tts.engine.resolved import ResolvedConfig, cache_need_gib
+from tts.engine.shape import Shape
 from tts.errors import ConfigError, ModelNotFound, Unsupported
 
 _LOG = logging.getLogger("tts.engine")
 _DTYPES = ("auto", "float32", "bfloat16", "float16", "half", "float")
-_ENGINE_GIB = 1.5  # code, libraries and buffers of the engine's process, measured on a processor
 # Schemes of which only GPU kernels exist.
 _GPU_ONLY = (
     "awq_marlin", "bitsandbytes", "exl3", "experts_int8", "gptq_marlin", "humming", "marlin",
@@ -36,6 +37,7 @@ def check(
     hardware: Hardware,
     shape: Shape,
     operator: Callable[[str], bool] = has_operator,
+    others: Sequence[Tenant] | None = None,
 ) -> None:
     """Run every check; each costs microseconds, but for 4- and 8-bit weights on a processor.
 
@@ -45,6 +47,7 @@ def check(
         hardware: The machine.
         shape: Of the model.
         operator: Whether the engine's compiled operators include a name.
+        others: Engines on the same memory; by default those of this process.
 
     Raises:
         ModelNotFound: The checkpoint has no weights.
@@ -56,15 +59,23 @@ def check(
             f"'{resolved.path}' is no model: it holds no weights (*.safetensors).",
             hint="Copy the weights beside config.json.",
         )
+    if resolved.role == "policy" and shape.labels:
+        raise ConfigError(
+            f"{config.model} is a reward model: it gives values, and writes nothing.",
+            hint="Let a verifier use it, and take a language model to write.",
+        )
     _check_lengths(config, resolved, shape)
-    _check_dtype(config, hardware)
+    _check_dtype(config, resolved, hardware)
     _check_quantization(config, resolved, hardware, shape, operator)
-    _check_cache_dtype(config, hardware)
+    _check_cache_dtype(config, resolved, hardware)
+    others = tenants(on_gpu=hardware.is_cuda) if others is None else others
     if hardware.is_cuda:
         _check_gpus(config, resolved, hardware, shape)
+        if others:
+            shares([*others, Tenant(resolved.footprint)])
     else:
         _check_processor(config, shape)
-        _check_memory(resolved, hardware, shape)
+        _check_memory(resolved, hardware, shape, others)
 
 
 def _check_lengths(config: EngineConfig, resolved: ResolvedConfig, shape: Shape) -> None:
@@ -73,7 +84,7 @@ def _check_lengths(config: EngineConfig, resolved: ResolvedConfig, shape: Shape)
         raise ConfigError(
             f"max_model_len is {length}, and the model {config.model} was made for"
             f" {shape.context} tokens.",
-            hint=f"Set model.engine.max_model_len to {shape.context} or less.",
+            hint=f"Set {resolved.place}.max_model_len to {shape.context} or less.",
         )
     batch = resolved.arguments.get("max_num_batched_tokens")
     if batch and batch < length and resolved.arguments.get("enable_chunked_prefill") is False:
@@ -84,7 +95,7 @@ def _check_lengths(config: EngineConfig, resolved: ResolvedConfig, shape: Shape)
         )
 
 
-def _check_dtype(config: EngineConfig, hardware: Hardware) -> None:
+def _check_dtype(config: EngineConfig, resolved: ResolvedConfig, hardware: Hardware) -> None:
     if config.dtype not in _DTYPES:
         raise ConfigError(
             f"dtype is '{config.dtype}'.", hint=f"It must be one of {', '.join(_DTYPES)}."
@@ -93,12 +104,12 @@ def _check_dtype(config: EngineConfig, hardware: Hardware) -> None:
         if hardware.is_cuda:
             raise Unsupported(
                 f"This machine has no bfloat16 ({hardware}).",
-                hint="Set model.engine.dtype to float16.",
+                hint=f"Set {resolved.place}.dtype to float16.",
             )
         _LOG.warning("bfloat16 is emulated on this processor, at a fifth of the speed of float32")
 
 
-def _check_cache_dtype(config: EngineConfig, hardware: Hardware) -> None:
+def _check_cache_dtype(config: EngineConfig, resolved: ResolvedConfig, hardware: Hardware) -> None:
     wanted = config.kv_cache_dtype
     if wanted in ("auto", "float16", "bfloat16"):
         return
@@ -111,7 +122,7 @@ def _check_cache_dtype(config: EngineConfig, hardware: Hardware) -> None:
     if not fine:
         raise Unsupported(
             f"A KV cache of type '{wanted}' needs {needs}; this machine has {hardware}.",
-            hint="Set model.engine.kv_cache_dtype to auto.",
+            hint=f"Set {resolved.place}.kv_cache_dtype to auto.",
         )
 
 
@@ -149,7 +160,8 @@ def _check_quantization(
         raise ConfigError(
             f"quantization is '{config.quantization}', and the checkpoint of {config.model} was not"
             " written in that format.",
-            hint="Leave model.engine.quantization unset, or take a checkpoint quantised that way.",
+            hint=f"Leave {resolved.place}.quantization unset, or take a checkpoint quantised that"
+            " way.",
         )
     if hardware.is_cuda:
         lack = "a GPU of compute capability 8.0 or more"
@@ -194,14 +206,17 @@ def _check_processor(config: EngineConfig, shape: Shape) -> None:
         )
 
 
-def _check_memory(resolved: ResolvedConfig, hardware: Hardware, shape: Shape) -> None:
-    weights = _weights_gib(resolved, shape)
-    cache = resolved.arguments["kv_cache_memory_bytes"] / GIB
-    need = weights + cache + _ENGINE_GIB
-    if need > hardware.memory_gib:
+def _check_memory(
+    resolved: ResolvedConfig, hardware: Hardware, shape: Shape, others: Sequence[Tenant]
+) -> None:
+    found = resolved.footprint
+    cache = found.cache or 0.0
+    taken, words = beside(others)
+    if found.need + taken > hardware.memory_gib:
         raise ConfigError(
-            f"{resolved.model} needs about {need:.1f} GiB (weights {weights:.1f}, KV cache"
-            f" {cache:.1f}, engine {_ENGINE_GIB}), and {hardware.memory_gib:.1f} GiB are free.",
+            f"{resolved.model} needs about {found.need:.1f} GiB (weights {found.weights:.1f}, KV"
+            f" cache {cache:.1f}, engine {found.beside}){words}, and {hardware.memory_gib:.1f} GiB"
+            " are free.",
             hint="Lower kv_cache_gib or max_model_len, or take a smaller model.",
         )
     one = cache_need_gib(shape, resolved.max_model_len, 1, resolved.dtype)
@@ -211,12 +226,6 @@ def _check_memory(resolved: ResolvedConfig, hardware: Hardware, shape: Shape) ->
             f" cache, and kv_cache_gib is {cache:.1f}.",
             hint="Raise kv_cache_gib, or lower max_model_len.",
         )
-
-
-def _weights_gib(resolved: ResolvedConfig, shape: Shape) -> float:
-    if shape.quantization or resolved.dtype == "auto":
-        return shape.weight_bytes / GIB
-    return shape.weight_bytes * item_bytes(resolved.dtype) / item_bytes(shape.dtype) / GIB
 
 
 def _check_gpus(
@@ -233,7 +242,7 @@ def _check_gpus(
             f"tensor_parallel_size {devices} does not divide the {shape.query_heads} attention"
             f" heads of {config.model}."
         )
-    weights = _weights_gib(resolved, shape) / devices
+    weights = resolved.footprint.weights
     room = hardware.cuda_memory_gib * (config.gpu_memory_utilization or 0.9)
     if weights > room:
         raise ConfigError(

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tts.engine.head import Head, head_of, head_params, labels_of, pooling_task
 from tts.errors import ModelNotFound
 from tts.types import ModelInfo
 
@@ -35,12 +36,16 @@ class Shape:
         key_value_heads: Heads of the cache, per layer.
         head_size: Width of a head.
         active_params: Weights that multiply an activation for each token: attention, feed-forward
-            (of a mixture of experts the chosen ones), and the output layer; not the norms, and not
-            the look-up of embeddings.
+            (of a mixture of experts the chosen ones), and the output layer or classification head;
+            not the norms, and not the look-up of embeddings.
         context: Positions that the model was made for.
         weight_bytes: Of the weight files.
         dtype: Of the weights as stored.
         quantization: The checkpoint's `quantization_config`; empty if there is none.
+        head: What it answers with; None if its architecture is not a known one.
+        labels: Values in a row of a classification head; 0 without one.
+        pooling_task: What vLLM calls asking such a head; empty without one.
+        vocabulary: Number of tokens that it knows: every id is below it.
     """
 
     layers: int
@@ -52,6 +57,10 @@ class Shape:
     weight_bytes: int
     dtype: str
     quantization: Mapping[str, Any] = field(default_factory=dict)
+    head: Head | None = "language"
+    labels: int = 0
+    pooling_task: str = ""
+    vocabulary: int = 0
 
     @property
     def attention_width(self) -> int:
@@ -101,11 +110,15 @@ def _shape(config: Mapping[str, Any], path: Path) -> Shape:
         query_heads=heads,
         key_value_heads=groups,
         head_size=size,
-        active_params=layers * per_layer + width * config["vocab_size"],
+        active_params=layers * per_layer + head_params(config, width),
         context=_first(config, "max_position_embeddings", "n_positions", "max_seq_len"),
         weight_bytes=sum(file.stat().st_size for file in weight_files(path)),
         dtype=config.get("dtype") or config.get("torch_dtype") or "float32",
         quantization=config.get("quantization_config") or {},
+        head=head_of(config),
+        labels=labels_of(config),
+        pooling_task=pooling_task(config),
+        vocabulary=int(config["vocab_size"]),
     )
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tts.errors import ConfigError, ModelNotFound
-from tts.types import Problem, Segment, Trajectory
+from tts.types import Message, Problem, Segment, Trajectory
 
 _BROKEN = "\ufffd"  # what a decoder writes for an incomplete character
 _CONTEXTS = (6, 32)  # tokens before a piece that are looked at to read it; more if these clash
@@ -90,6 +90,39 @@ class Text:
             ids.extend(self._segment(segment))
         return ids
 
+    def render(self, messages: Sequence[Message], *, generation_prompt: bool) -> list[int]:
+        """The ids of a conversation, through the chat template.
+
+        Args:
+            messages: The conversation.
+            generation_prompt: Whether the template opens the assistant's next turn.
+
+        Raises:
+            ConfigError: The model has no chat template, or its template refuses the conversation.
+        """
+        return self._render(messages, generation_prompt, "what it is to read")
+
+    def ids_of(self, text: str) -> list[int]:
+        """The ids of a text in the middle of another, without special tokens."""
+        return list(self._piece(text))
+
+    def token_id(self, token: str) -> int | None:
+        """The id of a string that is exactly one token, special ones included; None if it is not.
+
+        Tokenizers that put a space before a text give the token with that space.
+        """
+        ids: list[int] = self._tokenizer.encode(token, add_special_tokens=False)
+        unknown = self._tokenizer.unk_token_id
+        if len(ids) != 1 or (ids[0] == unknown and token != self._tokenizer.unk_token):
+            return None
+        return ids[0]
+
+    @property
+    def bos(self) -> str:
+        """The token that begins a text; empty if the tokenizer has none."""
+        token: str | None = self._tokenizer.bos_token
+        return token or ""
+
     @property
     def chat_template(self) -> str | None:
         """The model's chat template, if it has one."""
@@ -116,22 +149,27 @@ class Text:
     def _encode_prompt(self, problem: Problem) -> tuple[int, ...]:
         if problem.prompt:
             return tuple(self._tokenizer.encode(problem.prompt))
+        return tuple(self._render(problem.messages, True, f"problem {problem.id!r}"))
+
+    def _render(
+        self, messages: Sequence[Message], generation_prompt: bool, whose: str
+    ) -> list[int]:
         if not self.chat_template:
             raise ConfigError(
-                f"The model {self.name} has no chat template, and problem {problem.id!r} is a"
-                " conversation.",
+                f"The model {self.name} has no chat template, and {whose} is a conversation.",
                 hint="Give the problem as Problem(id, prompt=…), or take a model that chats.",
             )
-        messages = [{"role": m.role, "content": m.content} for m in problem.messages]
+        turns = [{"role": m.role, "content": m.content} for m in messages]
         try:
             text = self._tokenizer.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=True
+                turns, tokenize=False, add_generation_prompt=generation_prompt
             )
         except Exception as error:  # templates are programs; each raises what it likes
             raise ConfigError(
-                f"The chat template of {self.name} refuses problem {problem.id!r}: {error}."
+                f"The chat template of {self.name} refuses {whose}: {error}."
             ) from error
-        return tuple(self._tokenizer.encode(text, add_special_tokens=False))
+        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False)
+        return ids
 
     def _encode_piece(self, text: str) -> tuple[int, ...]:
         """The ids of a text in the middle of another, without special tokens."""

@@ -11,7 +11,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, fields, replace
 from typing import Protocol
 
-from tts.evaluation._bills import RehearsedVerifier, Till
+from tts.evaluation._bills import RehearsedVerifier
 from tts.protocols import Backend
 from tts.solve import Setup, solve_all
 from tts.types import Problem, Usage
@@ -71,7 +71,7 @@ class Stage:
     """An arm's parts and problems, on which scenes are played.
 
     Args:
-        setup: How problems are solved; its backends are neither started nor asked.
+        setup: How problems are solved; its backends and its verifier are neither started nor asked.
         rehearse: Makes the backends that stand in for them.
         problems: With different ids.
 
@@ -129,15 +129,12 @@ class Stage:
         """The arm with its stand-ins, and the one of the policy."""
         real = self._setup
         policy = self._cast(real.backend, scene)
-        judge = self._cast(real.verifier_backend, scene) if real.verifier_backend else policy
-        verifier = real.verifier and RehearsedVerifier(
-            real.verifier, policy, judge, scene.verifier_tokens
-        )
+        verifier = real.verifier and RehearsedVerifier(real.verifier, policy, scene.verifier_tokens)
         setup = replace(
             real,
             backend=policy,
             verifier=verifier,
-            verifier_backend=Till(judge),
+            verifier_backend=real.verifier_backend and self._cast(real.verifier_backend, scene),
             # The rehearsal's own seconds mean nothing.
             budget=real.budget and real.budget.model_copy(update={"seconds": None}),
             answers=_Answers(real.answers.landing),

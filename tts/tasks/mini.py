@@ -27,7 +27,7 @@ class MiniTask(ItemTask):
         offset: Index of the first problem of each level, at least 0.
         answers: How answers are written; in a box alone by default, since what is cut off ends on
             a number that is no answer.
-        max_tokens: Tokens that a whole answer may take, at least 1; the longest solutions have 180.
+        max_tokens: Tokens that a whole answer may take, at least 1; the longest solutions have 220.
         name: What results are filed under.
 
     Raises:
@@ -42,7 +42,7 @@ class MiniTask(ItemTask):
         split: Split = "test",
         offset: int = 0,
         answers: Answers | None = None,
-        max_tokens: int = 200,
+        max_tokens: int = 224,
         name: str = "mini",
     ) -> None:
         _check(levels, n_problems, split, offset)

@@ -57,12 +57,12 @@ class Level:
 
 
 LEVELS: dict[int, Level] = {
-    1: Level(terms=2),
-    2: Level(terms=3),
-    3: Level(terms=4, products=1, term_range=(11, 499), factor_range=(11, 99)),
-    4: Level(terms=4, products=1, term_range=(11, 499), factor_range=(101, 299)),
-    5: Level(terms=5, products=2, term_range=(11, 499), factor_range=(11, 99)),
-    6: Level(terms=5, products=2, term_range=(101, 999), factor_range=(101, 299)),
+    1: Level(terms=2, term_range=(11, 99)),
+    2: Level(terms=3, term_range=(11, 199)),
+    3: Level(terms=4, term_range=(11, 499)),
+    4: Level(terms=5, term_range=(11, 499)),
+    5: Level(terms=6, products=1, term_range=(11, 499), factor_range=(11, 99)),
+    6: Level(terms=7, products=1, term_range=(101, 999), factor_range=(11, 99)),
 }
 """The levels by number, from the easiest to the hardest."""
 

@@ -1,5 +1,6 @@
 """Verifiers: what says how good an answer looks."""
 
 from tts.verifiers.likelihood import Likelihood
+from tts.verifiers.prm import PRM
 
-__all__ = ["Likelihood"]
+__all__ = ["PRM", "Likelihood"]

@@ -9,6 +9,7 @@ from typing import Any
 
 from tts.backends._openai.decode import Decode, Voice, cancelled, content, outcome
 from tts.backends._openai.draft import Draft
+from tts.backends._slots import Lane
 from tts.errors import BackendError, ConfigError
 
 
@@ -71,6 +72,11 @@ class Batch:
     def key(self) -> Hashable:
         """The problem, whose prefix a server may have in its cache."""
         return self.members[0].key
+
+    @property
+    def lane(self) -> Lane:
+        """Who asks: the same for all."""
+        return self.members[0].lane
 
     @property
     def finished(self) -> bool:

@@ -15,6 +15,7 @@ from tts.backends._openai.draft import Draft
 from tts.backends._openai.line import Line
 from tts.backends._openai.prompts import PromptBounds
 from tts.backends._openai.wire import FINISHES, PATHS, Api, Ask, Dialect, body, piece
+from tts.backends._slots import Lane, lane_of
 from tts.engine.text import StopPlan, Text
 from tts.errors import BackendError
 from tts.seeds import derive
@@ -101,6 +102,11 @@ class Decode:
         """The problem, whose prefix a server may have in its cache."""
         problem = self.request.problem
         return problem.prompt or problem.messages
+
+    @property
+    def lane(self) -> Lane:
+        """Who asks."""
+        return lane_of(self.request)
 
     @property
     def finished(self) -> bool:

@@ -6,6 +6,8 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from tts.backends._slots import Lane
+
 
 @dataclass(slots=True)
 class Stats:
@@ -52,6 +54,11 @@ class Job(Protocol):
     @property
     def key(self) -> Hashable:
         """What its prompt is shared with."""
+        ...
+
+    @property
+    def lane(self) -> Lane:
+        """Who asks, which decides when it is their turn."""
         ...
 
     @property

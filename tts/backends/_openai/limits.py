@@ -1,7 +1,7 @@
 """How much is sent at once, per second and per minute.
 
 Requests per second are kept by asyncio-throttle, tokens per minute by a small bucket, requests in
-flight by a semaphore. Knows nothing of what is sent.
+flight by slots, of which verifiers get the next. Knows nothing of what is sent.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from tts.backends._slots import Slots
 from tts.errors import ConfigError
 
 _T = TypeVar("_T")
@@ -27,7 +28,8 @@ class Limits:
         requests_per_second: Most HTTP requests a second, above 0; None for no limit.
         tokens_per_minute: Most tokens a minute, at least 1: a request counts its prompt and its
             `max_tokens` until it has ended, then what it really used. None for no limit.
-        in_flight: Most requests at once, at least 1.
+        in_flight: Most requests at once, at least 1. Streams that are watched together get all but
+            one of them, and a verifier's request goes first (see `tts.backends._slots`).
     """
 
     requests_per_second: float | None = None
@@ -124,7 +126,7 @@ class Gate:
     ) -> None:
         self._clock = clock
         self._sleep = sleep
-        self.slots = asyncio.Semaphore(limits.in_flight)
+        self.slots = Slots(limits.in_flight)
         self._throttler: Any = None
         if limits.requests_per_second is not None:
             from asyncio_throttle.throttler import Throttler

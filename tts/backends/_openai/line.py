@@ -106,7 +106,7 @@ class Line:
         """
         failures = 0
         while True:
-            async with self._gate.slots:
+            async with self._gate.slots.hold(job.lane):
                 visit = await self._visit(job.key)
                 fault = await self._attempt(visit, job)
             if fault is None:

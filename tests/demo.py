@@ -1,0 +1,13 @@
+"""The demonstration without an engine: its reward model cannot read what a simulation writes."""
+
+from __future__ import annotations
+
+
+def likely(arm: str) -> str:
+    """An override: the arm of that strategy has its samples judged by their likelihood."""
+    return f'arms.{arm}=["strategy={arm}","strategy.n=16","verifier=likelihood"]'
+
+
+SIMULATED = (
+    "experiment=demo", "backend=simulated", likely("best_of_n"), likely("weighted_best_of_n"),
+)  # fmt: skip

@@ -1,0 +1,210 @@
+"""From what the user said to what the engine is given.
+
+`resolve` is pure but for a look at the environment: settings, machine and model in, concrete
+settings out. The presets for a machine without a GPU are what decides between usable and useless
+there:
+
+* float32, since bfloat16 is emulated without AVX-512-BF16 or AMX (a fifth of the speed);
+* blocks of 32 tokens: only full blocks are shared, and with the engine's default of 128 the short
+  chains of a search never hit the prefix cache;
+* no chunked prefill: a seeded request whose prompt is prefilled in parts kills the engine, because
+  generators on a processor cannot be rewound;
+* no compilation, no thread binding (it would keep a core back), and one process less.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from tts.engine.config import EngineConfig, environment
+from tts.engine.guard import QUALIFIED_NAME
+from tts.engine.hardware import GIB, Hardware
+from tts.engine.memory import Footprint
+from tts.engine.shape import Shape, item_bytes
+from tts.engine.surroundings import SURROUNDINGS
+
+_CPU_CONTEXT = 4096  # a longer one must be asked for: prompts are prefilled whole on a processor
+_CPU_CACHE_GIB = 2.0  # most cache that is taken unasked
+# Tokens in a step. The engine's own default, and the best one for small models on a processor: the
+# activations of larger steps leave its caches (8192 costs a quarter of the speed, 512 a seventh).
+_FALLBACK_BATCH = 2048
+_REWARD_SEQUENCES = 64  # texts that a reward model reads at once
+_REWARD_CACHED = 32  # whole texts whose cache is kept for their continuations, on a processor
+_REWARD_CACHE_GIB = 1.0  # most of it that is taken unasked
+_REWARD_PART = 0.1  # of a GPU, the most that a reward model's cache takes unasked
+_ENGINE_GIB = 1.5  # code, libraries and buffers of the engine's process, measured on a processor
+_MOST_GPU_GIB, _GPU_PART = 4.0, 0.05  # the same on a GPU, as a part of it and at most
+
+Role = Literal["policy", "reward"]
+"""What an engine is for: to write, or to judge what was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedConfig:
+    """Settings with nothing left open.
+
+    Attributes:
+        model: Name of the model, as the user gave it.
+        path: Directory of the checkpoint.
+        max_model_len: Most tokens of prompt and answer together.
+        dtype: Data type of weights and arithmetic.
+        max_logprobs: Most likely tokens per position that a request may ask for.
+        arguments: For vLLM's `AsyncEngineArgs`.
+        environment: Variables to set, or with None to unset, while the engine's processes start.
+        on_cuda: Whether it runs on a GPU.
+        role: What the engine is for.
+        footprint: Memory that it takes.
+    """
+
+    model: str
+    path: Path
+    max_model_len: int
+    dtype: str
+    max_logprobs: int
+    arguments: Mapping[str, Any]
+    environment: Mapping[str, str | None]
+    on_cuda: bool
+    role: Role
+    footprint: Footprint
+
+    @property
+    def place(self) -> str:
+        """Where the user finds these settings, for messages."""
+        return "verifier.engine" if self.role == "reward" else "model.engine"
+
+
+def resolve(
+    config: EngineConfig, hardware: Hardware, path: Path, shape: Shape, role: Role = "policy"
+) -> ResolvedConfig:
+    """Fill in everything that was left open.
+
+    Args:
+        config: What the user said.
+        hardware: The machine.
+        path: Directory of the checkpoint.
+        shape: Of the model.
+        role: What the engine is for.
+    """
+    length = config.max_model_len or (
+        shape.context if hardware.is_cuda else min(shape.context, _CPU_CONTEXT)
+    )
+    dtype = _dtype(config, hardware, shape)
+    preset = {} if hardware.is_cuda else _on_cpu(config, hardware, shape, length, dtype, role)
+    if role == "reward":
+        preset |= _scoring(shape)
+    chosen = {
+        name: value
+        for name, value in config.model_dump(exclude={"model", "extra", "kv_cache_gib"}).items()
+        if value is not None
+    }
+    cache = {} if config.kv_cache_gib is None else {"kv_cache_memory_bytes": config.kv_cache_gib}
+    arguments = {**preset, **chosen, **cache, "max_model_len": length, "dtype": dtype}
+    if "kv_cache_memory_bytes" in arguments:
+        arguments["kv_cache_memory_bytes"] = int(arguments["kv_cache_memory_bytes"] * GIB)
+    arguments |= {
+        "model": str(path),
+        "disable_log_stats": True,
+        "use_tqdm_on_load": False,
+        "worker_extension_cls": QUALIFIED_NAME,
+    }
+    arguments |= config.extra
+    return ResolvedConfig(
+        model=config.model,
+        path=path,
+        max_model_len=length,
+        dtype=dtype,
+        max_logprobs=config.max_logprobs,
+        arguments=arguments,
+        environment=environment(hardware, arguments, SURROUNDINGS.own()),
+        on_cuda=hardware.is_cuda,
+        role=role,
+        footprint=_footprint(config, hardware, shape, arguments, role),
+    )
+
+
+def _dtype(config: EngineConfig, hardware: Hardware, shape: Shape) -> str:
+    if config.dtype != "auto" or hardware.is_cuda:
+        return config.dtype
+    if config.quantization == "int8_per_channel_weight_only":
+        return "bfloat16"  # its kernel knows no other type
+    if shape.dtype == "float32" or not hardware.has_bf16:
+        return "float32"
+    return "auto"
+
+
+def _scoring(shape: Shape) -> dict[str, Any]:
+    """The presets of a reward model. It is sent ids, so the engine needs no tokenizer."""
+    common = {"max_num_seqs": _REWARD_SEQUENCES, "skip_tokenizer_init": True}
+    if shape.head == "language":
+        return {**common, "runner": "generate"}
+    # Some process reward models would give rows at one kind of token only ("STEP"), which also
+    # switches the prefix cache off.
+    pooling = {"tok_pooling_type": "ALL", "seq_pooling_type": "LAST", "use_activation": False}
+    return {**common, "runner": "pooling", "pooler_config": pooling}
+
+
+def _on_cpu(
+    config: EngineConfig, hardware: Hardware, shape: Shape, length: int, dtype: str, role: Role
+) -> dict[str, Any]:
+    """The presets of a machine without a GPU."""
+    if role == "reward":
+        sequences, most = config.max_num_seqs or _REWARD_CACHED, _REWARD_CACHE_GIB
+    else:
+        sequences, most = config.max_num_seqs or 128, _CPU_CACHE_GIB
+    cache = cache_need_gib(shape, length, sequences, dtype)
+    return {
+        "max_num_seqs": 128,
+        "block_size": 32,
+        "enforce_eager": True,
+        "enable_chunked_prefill": False,
+        "max_num_batched_tokens": max(_FALLBACK_BATCH, length),
+        "kv_cache_memory_bytes": min(cache, most, max(0.25, 0.4 * hardware.memory_gib)),
+    }
+
+
+def _footprint(
+    config: EngineConfig, hardware: Hardware, shape: Shape, arguments: Mapping[str, Any], role: Role
+) -> Footprint:
+    """The memory that an engine will take."""
+    length, dtype = int(arguments["max_model_len"]), str(arguments["dtype"])
+    devices = config.tensor_parallel_size if hardware.is_cuda else 1
+    least = sequences_gib(shape, length, 1, dtype) / devices
+    cache = arguments.get("kv_cache_memory_bytes")
+    found = Footprint(
+        name=config.model,
+        weights=weights_gib(shape, dtype) / devices,
+        beside=_ENGINE_GIB,
+        cache=None if cache is None else cache / GIB,
+        least=least,
+    )
+    if not hardware.is_cuda:
+        return found
+    device = hardware.cuda_memory_gib
+    # Buffers and graphs grow with the batches that vLLM chooses by the size of the device.
+    around = min(_MOST_GPU_GIB, max(_ENGINE_GIB, _GPU_PART * device))
+    part = config.gpu_memory_utilization
+    if role == "reward" and found.cache is None and part is None:
+        most = sequences_gib(shape, length, _REWARD_SEQUENCES, dtype) / devices
+        found = replace(found, cache=max(least, min(most, _REWARD_PART * device)))
+    return replace(found, beside=around, device=device, part=part)
+
+
+def weights_gib(shape: Shape, dtype: str) -> float:
+    """GiB of the weights, as they are loaded."""
+    if shape.quantization or dtype == "auto":
+        return shape.weight_bytes / GIB
+    return shape.weight_bytes * item_bytes(dtype) / item_bytes(shape.dtype) / GIB
+
+
+def sequences_gib(shape: Shape, length: int, sequences: int, dtype: str) -> float:
+    """GiB that keys and values of full sequences take."""
+    width = item_bytes(shape.dtype if dtype == "auto" else dtype)
+    return sequences * length * shape.cache_bytes(width) / GIB
+
+
+def cache_need_gib(shape: Shape, length: int, sequences: int, dtype: str) -> float:
+    """What `sequences_gib` says, at least a quarter of a GiB."""
+    return max(0.25, sequences_gib(shape, length, sequences, dtype))

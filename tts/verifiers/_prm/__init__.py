@@ -1,0 +1,1 @@
+"""Parts of the PRM verifier: formats, aggregation, reading, memory, and the vLLM server."""
