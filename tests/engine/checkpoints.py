@@ -48,4 +48,5 @@ def forward(path: Path, kind: str, ids: list[int]) -> torch.Tensor:
     """Transformers' own logits for one text: (tokens, labels), or (labels,) for a whole text."""
     model = getattr(transformers, kind).from_pretrained(path, dtype=torch.float32).eval()
     with torch.no_grad():
-        return model(input_ids=torch.tensor([ids])).logits[0]
+        logits: torch.Tensor = model(input_ids=torch.tensor([ids])).logits[0]
+    return logits

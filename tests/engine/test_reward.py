@@ -185,5 +185,6 @@ def _process(engine) -> int:
     """Of an engine's core."""
     manager = engine._engine._llm.engine_core.resources.engine_manager
     (process,) = manager.processes
-    assert psutil.pid_exists(process.pid)
-    return process.pid
+    number = int(process.pid)
+    assert psutil.pid_exists(number)
+    return number
