@@ -43,7 +43,8 @@ async def engines(tmp_path_factory):
         found = {engine.head: engine for engine in (RewardEngine(name, SMALL) for name in names)}
         await asyncio.gather(*(engine.start() for engine in found.values()))
     yield found
-    await asyncio.gather(*(engine.aclose() for engine in found.values()))
+    with other_peoples_warnings():
+        await asyncio.gather(*(engine.aclose() for engine in found.values()))
 
 
 @pytest.fixture
