@@ -32,6 +32,7 @@ from tts.engine import (
     check,
     detect,
     eos_ids,
+    identity_of,
     model_info,
     read_config,
     read_shape,
@@ -62,17 +63,6 @@ _CAPABILITIES = frozenset(
         Capability.LOGITS_PROCESSORS,
     }
 )
-
-
-# Settings that say how much is done at once, and where, but not what is computed. (With the rotary
-# embedding `longrope` the longest context does decide that.)
-_LAYOUT = frozenset(
-    {
-        "max_model_len", "max_num_seqs", "max_num_batched_tokens", "max_logprobs", "block_size",
-        "kv_cache_memory_bytes", "gpu_memory_utilization", "enable_prefix_caching",
-        "enable_chunked_prefill", "disable_log_stats", "use_tqdm_on_load", "worker_extension_cls",
-    }
-)  # fmt: skip
 
 
 class VLLMBackend:
@@ -147,17 +137,8 @@ class VLLMBackend:
 
         The model's name and path say nothing about that, nor do sizes and schedules.
         """
-        settings = self.engine.config
-        config = (settings.path / "config.json").read_bytes()
-        about = self.provenance()
-        layout = _LAYOUT - {"max_model_len"} if b'"longrope"' in config else _LAYOUT
-        return {
-            **{name: about[name] for name in ("weights", "tokenizer", "chat_template")},
-            "config": hashlib.sha256(config).hexdigest()[:16],
-            "eos": sorted(self.eos),
-            "device": "cuda" if settings.on_cuda else "cpu",
-            "engine": {k: v for k, v in about["engine"].items() if k not in layout},
-        }
+        checkpoint = identity_of(self.engine.config, self.text, self._weights)
+        return {**checkpoint, "eos": sorted(self.eos)}
 
     @cached_property
     def _weights(self) -> str:
