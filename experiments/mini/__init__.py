@@ -1,1 +1,1 @@
-"""The recipe of `mini-reasoner`: training from scratch, evaluation, figures."""
+"""The recipe of the mini models: training, roll-outs, evaluation, figures."""
