@@ -89,7 +89,9 @@ SIZES: dict[str, Size] = {
         ),
     ),
     "mini": Size(Shape(layers=3, width=128, heads=4, feed_forward=352)),
-    "large": Size(Shape(layers=4, width=224, heads=7, feed_forward=608), Training(steps=1150)),
+    "large": Size(
+        Shape(layers=4, width=224, heads=7, feed_forward=608), Training(steps=800, seed=1)
+    ),
 }
 """The sizes by name; `smallest` learns nothing, it is there for the tests."""
 
@@ -122,28 +124,52 @@ class RollOuts:
 
 
 @dataclass(frozen=True)
+class Comparing:
+    """How the layer that compares what came with what was expected is fitted, see `judge`.
+
+    Attributes:
+        tokens: most tokens of answers to fit it to.
+        steps: optimiser steps; over the second half of them the rates fall to zero.
+        batch_tokens: tokens in a batch.
+        muon_rate: highest learning rate of its input matrices (Muon).
+        adam_rate: highest learning rate of its output (AdamW).
+    """
+
+    tokens: int = 1_000_000
+    steps: int = 1200
+    batch_tokens: int = 4096
+    muon_rate: float = 0.02
+    adam_rate: float = 3e-3
+
+
+@dataclass(frozen=True)
 class Judging:
-    """How a process reward model is trained, starting from a reasoner.
+    """How a process reward model is made from a reasoner, see `judge`.
 
     Attributes:
         training: as of a reasoner; `sample_every` steps the held-out problems are looked at, of
             each level at most `sample_problems`.
+        comparing: of the layer before those that are trained.
+        layers: layers that are trained on roll-outs, above the reasoner's and the comparing one.
+        feed_forward: inner size of all layers, at least the reasoner's and 64.
         parts: batches, of random lengths, that together make a step of `batch_tokens`.
         held_out: one problem in so many is held out.
     """
 
     training: Training = field(
         default_factory=lambda: Training(
-            steps=800,
+            steps=1000,
+            batch_tokens=3072,
             pool=4096,
-            muon_rate=0.003,
-            adam_rate=1e-3,
-            decay=500,
+            decay=400,
             sample_every=200,
             sample_problems=50,
         )
     )
-    parts: int = 4
+    comparing: Comparing = field(default_factory=Comparing)
+    layers: int = 2
+    feed_forward: int = 512
+    parts: int = 2
     held_out: int = 20
 
 
@@ -161,7 +187,9 @@ JUDGES: dict[str, Judging] = {
             sample_problems=1,
             threads=1,
         ),
-        parts=2,
+        Comparing(tokens=2000, steps=50, batch_tokens=512),
+        layers=1,
+        feed_forward=96,
         held_out=4,
     ),
     "mini": Judging(),

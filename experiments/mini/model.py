@@ -1,10 +1,13 @@
-"""The model, its two optimisers and the schedule of their rates."""
+"""The model, how it grows, its two optimisers and the schedule of their rates."""
+
+from dataclasses import astuple
 
 import torch
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 
 from experiments.mini.config import Shape, Training
 from experiments.mini.tokenizer import BEGIN, END, MAX_LENGTH, PAD, VOCABULARY
+from tts.errors import ConfigError
 
 
 def build_model(shape: Shape, seed: int) -> LlamaForCausalLM:
@@ -29,6 +32,61 @@ def build_model(shape: Shape, seed: int) -> LlamaForCausalLM:
         bos_token_id=begin, eos_token_id=end, pad_token_id=pad, do_sample=True, temperature=0.8
     )
     return model
+
+
+def grow(small: LlamaForCausalLM, shape: Shape, seed: int) -> LlamaForCausalLM:
+    """A larger model that computes what a smaller one does.
+
+    What is new reads from everywhere and writes nothing yet: the added width is empty, the output
+    matrices of added heads, inner units and layers are zero. So training goes on from where the
+    small model is, and finds a use for the rest (Chen, Goodfellow and Shlens 2016, "Net2Net").
+
+    Args:
+        small: the smaller model.
+        shape: of the larger one; no number less than the small one's, heads of the same size.
+        seed: of the new weights.
+
+    Raises:
+        ConfigError: the shape does not contain the smaller one.
+    """
+    _check_contains(shape, small.config)
+    large = build_model(shape, seed)
+    width, inner = small.config.hidden_size, small.config.intermediate_size
+    # The root mean square is now taken over the empty width as well.
+    norm = (width / shape.width) ** 0.5
+    with torch.no_grad():
+        large.model.embed_tokens.weight.zero_()[:, :width] = small.model.embed_tokens.weight
+        large.model.norm.weight.fill_(norm)[:width] = small.model.norm.weight * norm
+        for layer in large.model.layers:
+            layer.self_attn.o_proj.weight.zero_()
+            layer.mlp.down_proj.weight.zero_()
+        for new, old in zip(large.model.layers, small.model.layers, strict=False):
+            for name in ("q_proj", "k_proj", "v_proj"):
+                matrix = getattr(new.self_attn, name).weight
+                matrix[:width, :width] = getattr(old.self_attn, name).weight
+            new.self_attn.o_proj.weight[:width, :width] = old.self_attn.o_proj.weight
+            new.mlp.gate_proj.weight[:inner, :width] = old.mlp.gate_proj.weight
+            new.mlp.up_proj.weight[:inner, :width] = old.mlp.up_proj.weight
+            new.mlp.down_proj.weight[:width, :inner] = old.mlp.down_proj.weight
+            for name in ("input_layernorm", "post_attention_layernorm"):
+                weight = getattr(new, name).weight
+                weight.fill_(norm)[:width] = getattr(old, name).weight * norm
+    return large
+
+
+def _check_contains(shape: Shape, small: LlamaConfig) -> None:
+    inside = Shape(
+        small.num_hidden_layers,
+        small.hidden_size,
+        small.num_attention_heads,
+        small.intermediate_size,
+    )
+    contains = all(new >= old for new, old in zip(astuple(shape), astuple(inside), strict=True))
+    if not contains or shape.width * inside.heads != inside.width * shape.heads:
+        raise ConfigError(
+            f"A model of {shape} cannot be grown from one of {inside}.",
+            hint="No number may be less, and the heads must be of the same size (width / heads).",
+        )
 
 
 def build_optimizers(model: LlamaForCausalLM, training: Training) -> list[torch.optim.Optimizer]:

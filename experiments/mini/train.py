@@ -21,7 +21,7 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from experiments.mini.config import SIZES, Size, Training
 from experiments.mini.data import IGNORED, Batch, batches
-from experiments.mini.model import build_model, build_optimizers, rate_factor
+from experiments.mini.model import build_model, build_optimizers, grow, rate_factor
 from experiments.mini.sampling import sampled_accuracy
 from experiments.mini.tokenizer import build_tokenizer, save_tokenizer
 
@@ -56,7 +56,13 @@ class Run:
         self.step, self.losses = state["step"], state["losses"]
 
 
-def train(size: Size, out: Path, minutes: float = float("inf"), compiled: bool = False) -> Run:
+def train(
+    size: Size,
+    out: Path,
+    minutes: float = float("inf"),
+    compiled: bool = False,
+    start: Path | None = None,
+) -> Run:
     """Trains until the last step, or until the minutes are over, then writes the model.
 
     Args:
@@ -66,22 +72,29 @@ def train(size: Size, out: Path, minutes: float = float("inf"), compiled: bool =
         minutes: wall time after which to stop at a checkpoint without writing the model.
         compiled: whether to compile the model, which takes a C++ compiler and a minute, and then
             saves about a quarter of each step.
+        start: directory of a smaller reasoner to grow from; without, the weights are fresh.
+
+    Raises:
+        ConfigError: the size does not contain the smaller reasoner.
     """
     training = size.training
     torch.set_num_threads(training.threads)
     out.mkdir(parents=True, exist_ok=True)
     tokenizer = build_tokenizer()
-    model = build_model(size.shape, training.seed)
+    if start is None:
+        model = build_model(size.shape, training.seed)
+    else:
+        model = grow(LlamaForCausalLM.from_pretrained(start), size.shape, training.seed)
     run = Run(model, build_optimizers(model, training))
     checkpoint = out / "checkpoint.pt"
     if checkpoint.exists():
         run.load(checkpoint)
     forward = torch.compile(model, dynamic=True) if compiled else model
-    start, first = time.monotonic(), run.step
+    began, first = time.monotonic(), run.step
     stream = itertools.islice(batches(tokenizer, training), first, training.steps)
     for batch in stream:
         loss, accuracy = _train_step(run, forward, batch, training)
-        elapsed = time.monotonic() - start
+        elapsed = time.monotonic() - began
         if run.step % training.report_every == 0:
             _report(run, training, loss, accuracy, elapsed / (run.step - first))
         if run.step % training.sample_every == 0:
@@ -155,6 +168,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--size", choices=sorted(SIZES), default="mini")
     parser.add_argument("--out", type=Path, required=True, help="checkpoint and model go here")
+    parser.add_argument("--start", type=Path, help="smaller reasoner to grow from")
     parser.add_argument("--steps", type=int, help="optimiser steps instead of the size's own")
     parser.add_argument("--threads", type=int, help="threads instead of the size's own")
     parser.add_argument("--compile", action="store_true", help="compile the model: faster steps")
@@ -167,7 +181,7 @@ def main() -> None:
         threads=arguments.threads or size.training.threads,
     )
     size = dataclasses.replace(size, training=training)
-    train(size, arguments.out, arguments.minutes, arguments.compile)
+    train(size, arguments.out, arguments.minutes, arguments.compile, arguments.start)
 
 
 if __name__ == "__main__":

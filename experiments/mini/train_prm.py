@@ -15,38 +15,19 @@ import itertools
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, LlamaForTokenClassification
+from transformers import LlamaForTokenClassification, LlamaModel
 
 from experiments.mini.config import JUDGES, Judging, Training
 from experiments.mini.draws import Tree, read
+from experiments.mini.judge import build_judge, empty_judge, halves
 from experiments.mini.model import build_optimizers, rate_factor
 from experiments.mini.prm_data import Batch, Rows, build_rows, held_out, steps
 from experiments.mini.prm_validation import Validation, examine, prepare
 from experiments.mini.tokenizer import build_tokenizer
 from experiments.mini.train import Run, write_model
 from tts.errors import ConfigError
-
-LABELS = {0: "wrong", 1: "right"}
-
-
-def build_judge(init: Path, seed: int) -> LlamaForTokenClassification:
-    """A reasoner's layers under a fresh head of two labels; no dropout.
-
-    Args:
-        init: directory of the reasoner.
-        seed: of the head.
-    """
-    config = LlamaConfig.from_pretrained(init)
-    config.id2label = LABELS
-    config.label2id = {label: number for number, label in LABELS.items()}
-    config.classifier_dropout = 0.0
-    torch.manual_seed(seed)
-    judge = LlamaForTokenClassification(config)
-    judge.model.load_state_dict(LlamaForCausalLM.from_pretrained(init).model.state_dict())
-    return judge
 
 
 def train(
@@ -75,12 +56,14 @@ def train(
     torch.set_num_threads(training.threads)
     out.mkdir(parents=True, exist_ok=True)
     learned, validation = _split(read(data), judging)
-    judge = build_judge(init, training.seed)
-    run = Run(judge, _optimizers(judge, training))
     checkpoint = out / "checkpoint.pt"
-    if checkpoint.exists():
+    begun = checkpoint.exists()
+    judge = empty_judge(init, judging) if begun else build_judge(init, judging, learned)
+    lower, upper = halves(judge, judging.layers)
+    run = Run(judge, _optimizers(judge, upper, training))
+    if begun:
         run.load(checkpoint)
-    forward = torch.compile(judge, dynamic=True) if compiled else judge
+    forward = _forward(judge, lower, upper, compiled)
     start, first = time.monotonic(), run.step
     stream = steps(learned, training, judging.parts)
     for parts in itertools.islice(stream, first, training.steps):
@@ -121,12 +104,30 @@ def _split(trees: Sequence[Tree], judging: Judging) -> tuple[Rows, Validation]:
 
 
 def _optimizers(
-    judge: LlamaForTokenClassification, training: Training
+    judge: LlamaForTokenClassification, upper: LlamaModel, training: Training
 ) -> list[torch.optim.Optimizer]:
-    """Those of the reasoner for its layers; AdamW for the head."""
-    muon, adam = build_optimizers(judge.model, training)
+    """Those of the reasoner for the upper layers; AdamW for the head."""
+    muon, adam = build_optimizers(upper, training)
     adam.add_param_group({"params": list(judge.score.parameters())})
     return [muon, adam]
+
+
+def _forward(
+    judge: LlamaForTokenClassification, lower: LlamaModel, upper: LlamaModel, compiled: bool
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    """From token ids to logits; gradients reach the upper layers and the head only."""
+    first, second = (
+        torch.compile(half, dynamic=True) if compiled else half for half in (lower, upper)
+    )
+
+    def forward(ids: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            states = first(input_ids=ids, use_cache=False).last_hidden_state
+        states = second(inputs_embeds=states, use_cache=False).last_hidden_state
+        logits: torch.Tensor = judge.score(states)
+        return logits
+
+    return forward
 
 
 def soft_cross_entropy(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -143,7 +144,10 @@ def soft_cross_entropy(logits: torch.Tensor, targets: torch.Tensor) -> torch.Ten
 
 
 def _train_step(
-    run: Run, forward: Callable[..., Any], parts: Sequence[Batch], training: Training
+    run: Run,
+    forward: Callable[[torch.Tensor], torch.Tensor],
+    parts: Sequence[Batch],
+    training: Training,
 ) -> None:
     """One optimiser step on the mean loss of all tokens in its parts."""
     factor = rate_factor(run.step, training)
@@ -155,7 +159,7 @@ def _train_step(
     counted = sum(int((~part.targets.isnan()).sum()) for part in parts)
     total = 0.0
     for part in parts:
-        logits = forward(input_ids=part.ids, use_cache=False).logits
+        logits = forward(part.ids)
         loss = soft_cross_entropy(logits, part.targets) / counted
         torch.autograd.backward(loss)
         total += loss.item()

@@ -7,11 +7,13 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from experiments.mini.config import SIZES
+from experiments.mini.config import SIZES, Shape
 from experiments.mini.data import IGNORED, batches, encode
+from experiments.mini.model import build_optimizers, grow
 from experiments.mini.sampling import boxed
 from experiments.mini.tokenizer import END, VOCABULARY, build_tokenizer, chat_text
 from experiments.mini.train import train
+from tts.errors import ConfigError
 from tts.tasks.mini_problems import LEVELS, generate
 
 SMALLEST = SIZES["smallest"]
@@ -52,6 +54,37 @@ def test_a_finished_run_started_again_changes_nothing(trained: Path) -> None:
     before = (trained / "model" / "model.safetensors").read_bytes()
     assert train(SMALLEST, trained).step == SMALLEST.training.steps
     assert (trained / "model" / "model.safetensors").read_bytes() == before
+
+
+def test_a_grown_model_computes_what_the_small_one_does(trained: Path) -> None:
+    small = AutoModelForCausalLM.from_pretrained(trained / "model")
+    with torch.no_grad():
+        for weight in small.parameters():
+            weight += 0.1 * torch.randn_like(weight)
+    large = grow(small, Shape(layers=3, width=96, heads=3, feed_forward=100), seed=1)
+    ids = torch.randint(len(VOCABULARY), (2, 40))
+    torch.testing.assert_close(large(ids).logits, small(ids).logits, atol=1e-3, rtol=1e-3)
+    optimizers = build_optimizers(large, SMALLEST.training)
+    for _ in range(2):
+        large.zero_grad()
+        large(input_ids=ids, labels=ids).loss.backward()
+        for optimizer in optimizers:
+            optimizer.step()
+    for name, weight in large.named_parameters():
+        assert weight.grad.abs().sum() > 0, name
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        Shape(layers=0, width=32, heads=1, feed_forward=64),
+        Shape(layers=1, width=64, heads=1, feed_forward=64),
+    ],
+)
+def test_a_model_grows_only_into_what_contains_it(trained: Path, shape: Shape) -> None:
+    small = AutoModelForCausalLM.from_pretrained(trained / "model")
+    with pytest.raises(ConfigError, match="cannot be grown"):
+        grow(small, shape, seed=0)
 
 
 @pytest.mark.parametrize("level", LEVELS)
