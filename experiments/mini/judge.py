@@ -76,7 +76,7 @@ class Layout:
     @property
     def surprise(self) -> int:
         """Where the comparing layer writes."""
-        return self.code.start + VOCABULARY.index(PAD)
+        return int(self.code.start) + VOCABULARY.index(PAD)
 
 
 def build_judge(init: Path, judging: Judging, rows: Rows) -> LlamaForTokenClassification:
