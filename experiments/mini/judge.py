@@ -34,6 +34,7 @@ from experiments.mini.config import Comparing, Judging, Shape
 from experiments.mini.model import grow
 from experiments.mini.prm_data import Rows, cut, pad
 from experiments.mini.tokenizer import PAD, VOCABULARY
+from tts.errors import ConfigError
 
 LABELS = {0: "wrong", 1: "right"}
 
@@ -43,7 +44,7 @@ _CODE_SHARE = 0.03
 _CODE_SIZE = 2.0
 """Of a code where it is read, behind the norms of the comparing layer."""
 _FREQUENCIES = 5
-_NEIGHBOUR = 4.66
+_THRESHOLD = 4.66
 """Between the sums of the cosines at the place before (5.0) and one beside it (4.32)."""
 _SHARPNESS = 1500.0
 _SAMPLE_ROWS = 64
@@ -105,12 +106,19 @@ def build_judge(init: Path, judging: Judging, rows: Rows) -> LlamaForTokenClassi
 
 
 def empty_judge(init: Path, judging: Judging) -> LlamaForTokenClassification:
-    """A judge grown from a reasoner, of the right shape; the added layers are not set up."""
+    """A judge grown from a reasoner, of the right shape; the added layers are not set up.
+
+    Raises:
+        ConfigError: the reasoner's heads are not of the size of the vocabulary.
+    """
     reasoner = LlamaForCausalLM.from_pretrained(init)
     config = reasoner.config
     size = config.hidden_size // config.num_attention_heads
     if size != _TOKENS:
-        raise ValueError(f"heads must have the size of the vocabulary, {_TOKENS}, not {size}")
+        raise ConfigError(
+            f"The heads of the reasoner in {init} have the size {size}, not {_TOKENS}.",
+            hint="One head brings a logit for each token; take a reasoner of this family.",
+        )
     shape = Shape(
         layers=config.num_hidden_layers + 1 + judging.layers,
         width=config.hidden_size + 2 * _TOKENS,
@@ -209,7 +217,7 @@ def _look_back(
     fast = torch.zeros(half)
     fast[:_FREQUENCIES] = _SHARPNESS**0.5
     slow = torch.zeros(half)
-    slow[-1] = (_NEIGHBOUR * _SHARPNESS) ** 0.5
+    slow[-1] = (_THRESHOLD * _SHARPNESS) ** 0.5
     query = torch.cat([fast + slow, torch.zeros(half)])
     key = torch.cat([fast * angles.cos() - slow, fast * angles.sin()])
     unembed = reasoner.lm_head.weight - reasoner.lm_head.weight.mean(0)

@@ -14,6 +14,7 @@ from experiments.mini.prm_data import build_rows, pad
 from experiments.mini.tokenizer import PAD, VOCABULARY, build_tokenizer, chat_text
 from experiments.mini.train import train
 from tts.engine.models import BUNDLED
+from tts.errors import ConfigError
 from tts.tasks.mini_problems import LEVELS, generate
 
 JUDGING = dataclasses.replace(
@@ -114,5 +115,5 @@ def test_a_head_that_cannot_hold_the_vocabulary_is_refused(built, tmp_path):
     shape = dataclasses.replace(SIZES["smallest"].shape, width=64)
     size = dataclasses.replace(SIZES["smallest"], shape=shape)
     train(size, tmp_path)
-    with pytest.raises(ValueError, match="32, not 64"):
+    with pytest.raises(ConfigError, match="the size 64, not 32"):
         build_judge(tmp_path / "model", JUDGING, built[2])
