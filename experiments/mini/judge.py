@@ -98,8 +98,6 @@ def build_judge(init: Path, judging: Judging, rows: Rows) -> LlamaForTokenClassi
         _write_codes(judge, reasoner, layout)
         _look_back(judge.model.layers[number], reasoner, states, layout)
         _pair_up(judge.model.layers[number], layout)
-        for layer in judge.model.layers[number + 1 :]:
-            torch.nn.init.zeros_(layer.self_attn.o_proj.weight)
     surprises = _surprises(judge, reasoner, rows, judging)
     _fit(judge.model.layers[number], *surprises, judging.comparing, layout)
     return judge
