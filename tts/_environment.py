@@ -175,8 +175,10 @@ class Environment:
         return decision.samples if isinstance(decision, Grant) else 0
 
     @asynccontextmanager
-    async def reserve(self, trajectory: Trajectory) -> AsyncIterator[Environment]:
-        """An environment that can pay one whole answer and its judgement."""
+    async def reserve(
+        self, trajectory: Trajectory, max_tokens: int | None = None
+    ) -> AsyncIterator[Environment]:
+        """An environment that can pay one continuation and its judgement."""
         verifier, model = self.verifier, self.policy.model
         if verifier is None:
             raise _no_verifier()
@@ -186,7 +188,8 @@ class Environment:
             judgement = verifier.bound(self.problem, prompt + tokens, self.context)
             return model.usage(prompt, 0, tokens) + judgement
 
-        want = max(1, min(self.max_tokens, model.context - prompt))
+        longest = self.max_tokens if max_tokens is None else max_tokens
+        want = max(1, min(longest, model.context - prompt))
         lease = await self.account.lease(self.pot, cost, want)
         pot = lease.pot()
         try:
@@ -199,8 +202,12 @@ class Environment:
         return replace(self, pot=self.pot.split(share))
 
     async def land(self) -> None:
-        """Close the longest unfinished answer from the landing reserve, and publish it."""
-        open_ends = [leaf for leaf in self.account.leaves if leaf.finish in ("length", "abort")]
+        """Close one unfinished answer from the landing reserve, and publish it.
+
+        The one that the strategy has published as the best so far, or else the longest.
+        """
+        published = [self.account.best.trajectory] if self.account.best else []
+        open_ends = [n for n in published or self.account.leaves if n.finish != "stop"]
         if not open_ends or Capability.CONTINUATION not in self.policy.capabilities:
             return
         leaf = max(open_ends, key=lambda node: len(node.text))

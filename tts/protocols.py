@@ -256,12 +256,14 @@ class Env(Protocol):
         """
         ...
 
-    def reserve(self, trajectory: Trajectory) -> AbstractAsyncContextManager[Env]:
-        """A block with an environment that can pay one whole answer and its judgement.
+    def reserve(
+        self, trajectory: Trajectory, max_tokens: int | None = None
+    ) -> AbstractAsyncContextManager[Env]:
+        """A block with an environment that can pay one continuation and its judgement.
 
-        The answer continues `trajectory`. Both are leased in one piece, so that no answer is paid
-        whose judgement cannot be. Inside, `max_tokens` is what the lease covers; what is not used
-        goes back at the end of the block.
+        It continues `trajectory` by up to `max_tokens`, by a whole answer if that is None. Both are
+        leased in one piece, so that nothing is paid whose judgement cannot be. Inside, `max_tokens`
+        is what the lease covers; what is not used goes back at the end of the block.
 
         Raises (at entry):
             BudgetExhausted: The budget cannot pay for both.
@@ -287,6 +289,25 @@ class Strategy(Protocol):
 
     async def __call__(self, problem: Problem, env: Env) -> Result:
         """Solve one problem. `tts.solve` fills in usage, tree and decisions."""
+        ...
+
+
+@runtime_checkable
+class Stepwise(Protocol):
+    """A strategy that goes step by step, and cannot begin without a whole first step."""
+
+    @property
+    def first_step(self) -> Usage:
+        """Lower bound of the cost of that step; a smaller budget is refused before it is spent."""
+        ...
+
+
+@runtime_checkable
+class ArrivalOrdered(Protocol):
+    """A strategy whose choices depend on the order in which its steps arrive."""
+
+    def replaying(self, results: Sequence[Result]) -> Strategy:
+        """The same strategy, which takes the steps of these problems in the order they had then."""
         ...
 
 

@@ -18,9 +18,17 @@ from tts._environment import Environment
 from tts._metering import Account
 from tts.budget.desk import Desk
 from tts.budget.fixed import Fixed
-from tts.budget.pot import Budget, Pot
+from tts.budget.pot import LEASED, Budget, Pot, cost_of
 from tts.errors import BudgetExhausted, CapabilityMissing, ConfigError
-from tts.protocols import AnswerFormat, Backend, Controller, Startable, Strategy, Verifier
+from tts.protocols import (
+    AnswerFormat,
+    Backend,
+    Controller,
+    Startable,
+    Stepwise,
+    Strategy,
+    Verifier,
+)
 from tts.tasks.answers import MathAnswers
 from tts.types import (
     Candidate,
@@ -83,6 +91,7 @@ class Setup:
         if self.max_tokens < 1:
             raise ConfigError(f"max_tokens is {self.max_tokens}; it must be at least 1.")
         self._check_capabilities()
+        self._check_budget()
 
     async def start(self) -> None:
         """Start the backends, and a verifier with a model of its own, all at the same time.
@@ -114,6 +123,19 @@ class Setup:
                 offered.add(Capability.PARTIAL_SCORES)
             self._refuse(self.verifier, self.verifier.requires - offered)
         self._refuse(self.strategy, self.strategy.requires - offered)
+
+    def _check_budget(self) -> None:
+        if self.budget is None or not isinstance(self.strategy, Stepwise):
+            return
+        least = self.strategy.first_step
+        for limit in LEASED:
+            amount = getattr(self.budget, limit)
+            if amount is not None and amount < cost_of(least, limit):
+                raise ConfigError(
+                    f"budget.{limit} is {amount:g}, and the first step of"
+                    f" {type(self.strategy).__name__} takes at least {cost_of(least, limit):g}.",
+                    hint="Raise the budget, or make the search narrower.",
+                )
 
     def _refuse(self, who: Strategy | Verifier, missing: frozenset[Capability]) -> None:
         if not missing:

@@ -18,8 +18,17 @@ from typing import Any, Unpack
 
 from tts.backends.simulated import SimulatedBackend, Step, VirtualClock
 from tts.budget.pot import LEASED, Budget, cost_of
-from tts.errors import BudgetExhausted, ContractError, TTSError
-from tts.protocols import Backend, Charge, Startable, Strategy, Verifier, VerifierContext
+from tts.errors import BudgetExhausted, ConfigError, ContractError, TTSError
+from tts.protocols import (
+    ArrivalOrdered,
+    Backend,
+    Charge,
+    Startable,
+    Stepwise,
+    Strategy,
+    Verifier,
+    VerifierContext,
+)
 from tts.seeds import derive
 from tts.solve import Options, solve, solve_all
 from tts.types import (
@@ -449,8 +458,9 @@ def _summary(result: Result) -> tuple[str | None, str, tuple[tuple[str, str | No
 
 
 async def _check_order(strategy: Strategy, free: Result, options: Options) -> None:
+    again = strategy.replaying([free]) if isinstance(strategy, ArrivalOrdered) else strategy
     for jitter in (1, 2, 3):
-        other = await _run(strategy, World(jitter), options)
+        other = await _run(again, World(jitter), options)
         _require(
             _summary(other) == _summary(free), "The same seed gives the same result in any order."
         )
@@ -461,8 +471,9 @@ async def _check_state(strategy: Strategy, free: Result, options: Options) -> No
     arguments: Options = {"verifier": LengthVerifier(), "max_tokens": 100, **options}
     together: dict[str, Result] = {}
     backend = World(7).backend()
+    again = strategy.replaying([free]) if isinstance(strategy, ArrivalOrdered) else strategy
     async with aclosing(
-        solve_all(_PROBLEMS, strategy=strategy, backend=backend, **arguments)
+        solve_all(_PROBLEMS, strategy=again, backend=backend, **arguments)
     ) as results:
         async for result in results:
             if result.error is not None:
@@ -483,6 +494,9 @@ async def _check_limit(strategy: Strategy, limit: str, free: float, options: Opt
         if amount <= 0:
             continue
         budget = Budget.model_validate({limit: amount})
+        if isinstance(strategy, Stepwise) and amount < cost_of(strategy.first_step, limit):
+            await _check_refusal(strategy, limit, budget, options)
+            continue
         result = await _run(strategy, World(), options, budget=budget)
         spent = cost_of(result.usage, limit)
         _require(spent <= amount * (1 + 1e-9), f"It stays within budget.{limit} ({spent:g}).")
@@ -490,6 +504,15 @@ async def _check_limit(strategy: Strategy, limit: str, free: float, options: Opt
             result.limit in ("", limit) and result.status != "failed",
             f"A result that ran out of {limit} says so.",
         )
+
+
+async def _check_refusal(strategy: Strategy, limit: str, budget: Budget, options: Options) -> None:
+    try:
+        await _run(strategy, World(), options, budget=budget)
+    except ConfigError as error:
+        _require(f"budget.{limit}" in str(error), "A budget that is too small is named.")
+    else:
+        raise ContractError("A budget below `first_step` is refused.")
 
 
 async def _check_cancel(strategy: Strategy, options: Options) -> None:

@@ -550,6 +550,7 @@ class Result:
         decisions: What the controller decided, in order.
         error: The fault, if there was one.
         repeat: Which repetition of the problem this is.
+        details: What the strategy tells of its search, by name, of JSON types.
     """
 
     problem_id: ProblemId
@@ -562,6 +563,7 @@ class Result:
     decisions: tuple[Grant | Stop, ...] = ()
     error: Exception | None = None
     repeat: int = 0
+    details: Mapping[str, Any] = field(default_factory=_nothing)
 
     @property
     def answer(self) -> str | None:

@@ -34,6 +34,14 @@ def test_a_claim_is_decided_and_written(tmp_path, capsys):
     assert "Claim of non-inferiority, margin 90" in capsys.readouterr().out
 
 
+def test_a_claim_of_cost_is_decided(tmp_path, capsys):
+    pledge = "{arm: greedy, reference: best_of_n, kind: cost, cost: completion_tokens, margin: 0.5}"
+    assert main([*RUN, f"claims=[{pledge}]"]) == 0
+    (found,) = json.loads((tmp_path / "out/claims.json").read_text())
+    assert (found["verdict"], found["cost"]) == ("met", "completion_tokens")
+    assert "Claim of completion_tokens at most 0.5 times" in capsys.readouterr().out
+
+
 def test_arms_that_failed_decide_nothing(tmp_path, monkeypatch):
     def fail(self, request):
         raise BackendError("The line is down.")

@@ -138,3 +138,43 @@ def test_bad_input_is_named(change, named):
     given = {"arm": arm, "reference": reference, "kind": "superiority", "margin": 0.0, **ABOUT}
     with pytest.raises(ConfigError, match=named):
         Claim.of(**{**given, **change})
+
+
+def costs(*values):
+    return {str(i): [value] for i, value in enumerate(values)}
+
+
+@pytest.mark.parametrize(
+    "low, high, margin, verdict",
+    [(0.2, 0.5, 0.5, "met"), (0.2, 0.6, 0.5, "undecided"), (0.51, 0.6, 0.5, "not met")],
+)
+def test_the_verdict_on_a_cost_follows_from_its_share(low, high, margin, verdict):
+    assert judge(Interval((low + high) / 2, low, high), "cost", margin) == verdict
+
+
+def test_a_claim_of_cost_is_a_share():
+    made = Claim.of(
+        costs(*range(90, 110)),
+        costs(*range(290, 310)),
+        kind="cost",
+        cost="completion_tokens",
+        margin=0.4,
+        **ABOUT,
+    )
+    assert made.verdict == "met"
+    assert "| cost: completion_tokens | 0.40 | 0.33 [0.3" in made.markdown()
+
+
+@pytest.mark.parametrize(
+    "kind, cost, margin, named",
+    [
+        ("cost", "", 0.5, "cost:"),
+        ("cost", "money", 0.5, "cost:"),
+        ("superiority", "usd", 0.5, "cost:"),
+        ("cost", "usd", 0.0, "margin:"),
+        ("cost", "usd", float("nan"), "margin:"),
+    ],
+)
+def test_a_claim_of_cost_that_means_nothing_is_named(kind, cost, margin, named):
+    with pytest.raises(ConfigError, match=named):
+        Claim.of(*arms(2, 2, 2), kind=kind, cost=cost, margin=margin, **ABOUT)

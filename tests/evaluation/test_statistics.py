@@ -14,7 +14,15 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from tts.evaluation._lattice import on_lattice, resampled_sum
-from tts.evaluation.statistics import accuracy, bootstrap, compare, mcnemar, sign_flip
+from tts.evaluation.statistics import (
+    Interval,
+    accuracy,
+    bootstrap,
+    compare,
+    mcnemar,
+    ratio,
+    sign_flip,
+)
 
 relaxed = settings(deadline=None)
 levels = st.sampled_from([0.5, 0.9, 0.95, 0.99])
@@ -191,3 +199,33 @@ def test_arms_that_never_differ_are_not_proved_equal():
 
 def test_a_tiny_p_value_is_never_zero():
     assert sign_flip([0.5] * 300, (2,)) == pytest.approx(math.ldexp(1, -299))
+
+
+def test_the_interval_of_a_ratio_is_where_the_paired_t_test_does_not_reject():
+    rng = np.random.default_rng(0)
+    reference = rng.lognormal(4, 0.5, 60)
+    arm = 0.4 * reference + rng.lognormal(2, 0.5, 60)
+    found = ratio(once(arm), once(reference))
+    assert found.mean == pytest.approx(arm.mean() / reference.mean())
+    for end in (found.low, found.high):
+        assert stats.ttest_1samp(arm - end * reference, 0).pvalue == pytest.approx(0.05)
+    assert stats.ttest_1samp(arm - found.mean * reference, 0).pvalue == pytest.approx(1)
+
+
+def test_the_interval_of_a_ratio_covers_the_true_one():
+    rng = np.random.default_rng(1)
+    hits = 0
+    for _ in range(400):
+        reference = rng.gamma(4, 25, 40)
+        arm = rng.gamma(2, 25, 40) * reference / 100
+        found = ratio(once(arm), once(reference))
+        hits += found.low <= 0.5 <= found.high
+    assert 0.9 < hits / 400 < 0.98
+
+
+def test_a_ratio_that_cannot_be_told_is_open():
+    one = {"a": [2.0]}
+    assert ratio(one, {"a": [4.0]}) == Interval(0.5, 0.0, math.inf)
+    assert ratio(one, {"a": [0.0]}) == Interval(math.inf, 0.0, math.inf)
+    wide = ratio(once([1, 1, 1]), once([0, 0, 30]))
+    assert wide.high == math.inf

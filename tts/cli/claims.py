@@ -20,7 +20,11 @@ class Pledge(BaseModel):
     arm: str = Field(description="Label of the arm of which something is claimed.")
     reference: str = Field(description="Label of the arm that it is compared with.")
     kind: Kind = Field(default="superiority", description="What is claimed.")
-    margin: float = Field(default=0.0, description="In accuracy: 0.02 is two points.")
+    margin: float = Field(
+        default=0.0,
+        description="In accuracy: 0.02 is two points. Of a cost: the largest share, 0.5 is half.",
+    )
+    cost: str = Field(default="", description="Of kind cost: what is spent, completion_tokens say.")
 
 
 def read_pledges(config: Mapping[str, Any], labels: Sequence[str]) -> list[Pledge]:
@@ -40,13 +44,13 @@ def read_pledges(config: Mapping[str, Any], labels: Sequence[str]) -> list[Pledg
 
 
 def decide(
-    pledges: Sequence[Pledge], outcomes: Callable[[str], Outcomes], *, on: str, command: str
+    pledges: Sequence[Pledge], outcomes: Callable[[str, str], Outcomes], *, on: str, command: str
 ) -> list[Claim]:
     """Judge all claims.
 
     Args:
         pledges: As read.
-        outcomes: Those of an arm, by its label.
+        outcomes: Those of an arm, by its label and the name of a cost (empty: right or wrong).
         on: The problems, in words.
         command: What shows it again.
 
@@ -55,7 +59,7 @@ def decide(
     """
     found = []
     for pledge in pledges:
-        arm, reference = outcomes(pledge.arm), outcomes(pledge.reference)
+        arm, reference = (outcomes(side, pledge.cost) for side in (pledge.arm, pledge.reference))
         if differences(arm, reference):  # else all has failed, and nothing can be said
             found.append(
                 Claim.of(
@@ -65,6 +69,7 @@ def decide(
                     on=on,
                     kind=pledge.kind,
                     margin=pledge.margin,
+                    cost=pledge.cost,
                     command=command,
                 )
             )
@@ -79,7 +84,7 @@ def _pledge(number: int, entry: object, labels: Sequence[str]) -> Pledge:
         first = error.errors()[0]
         field = ".".join([where, *map(str, first["loc"])])
         raise ConfigError(
-            f"{field}: {first['msg']}.", hint="A claim has arm, reference, kind and margin."
+            f"{field}: {first['msg']}.", hint="A claim has arm, reference, kind, margin and cost."
         ) from error
     for label in (pledge.arm, pledge.reference):
         if label not in labels:
@@ -88,7 +93,7 @@ def _pledge(number: int, entry: object, labels: Sequence[str]) -> Pledge:
                 hint=f"There are: {', '.join(labels)}. claims=[] makes none.",
             )
     try:
-        check(pledge.kind, pledge.margin)
+        check(pledge.kind, pledge.margin, cost=pledge.cost)
     except ConfigError as error:
         raise ConfigError(f"{where}.{error.message}", hint=error.hint) from error
     return pledge

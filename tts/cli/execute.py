@@ -30,7 +30,7 @@ from tts.evaluation.report import markdown, show, title
 from tts.evaluation.runner import evaluate
 from tts.evaluation.statistics import Outcomes
 from tts.evaluation.store import Store, write_atomically
-from tts.evaluation.summary import Row, adjusted, by_problem, dump
+from tts.evaluation.summary import Row, adjusted, by_problem, costs_by_problem, dump
 from tts.protocols import Backend, Startable
 
 
@@ -218,8 +218,9 @@ class _Run:
     def _decided(self, works: Sequence[Work], pledges: Sequence[Pledge], on: str) -> list[Claim]:
         by_label = {work.arm.label: work for work in works}
 
-        def outcomes(label: str) -> Outcomes:
-            return by_problem(self._outcomes(by_label[label]))
+        def outcomes(label: str, cost: str) -> Outcomes:
+            found = self._outcomes(by_label[label])
+            return costs_by_problem(found, cost) if cost else by_problem(found)
 
         return decide(pledges, outcomes, on=on, command=shlex.join(command_line()))
 

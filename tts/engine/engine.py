@@ -163,11 +163,13 @@ class Engine:
 
     def _followed(self, flight: _Kind) -> _Kind:
         self._live.add(flight)
+        self.stats.requests = len(self._live)
         flight.when_done(lambda: self._forget(flight))
         return flight
 
     def _forget(self, flight: Flight) -> None:
         self._live.discard(flight)
+        self.stats.requests = len(self._live)
         if not self._live:  # an idle engine takes no step, so it says nothing of its idleness
             self.stats.running = self.stats.waiting = 0
 

@@ -15,6 +15,7 @@ class EngineStats:
     """Counters since the first start, restarts included; gauges of the last step.
 
     Attributes:
+        requests: Requests in flight: sent, and not yet ended.
         running: Sequences being decoded.
         waiting: Requests that wait for a slot.
         cache_usage: Part of the KV cache in use, 0 to 1.
@@ -26,6 +27,7 @@ class EngineStats:
         restarts: Times that the engine was started again after it had died.
     """
 
+    requests: int = 0
     running: int = 0
     waiting: int = 0
     cache_usage: float = 0.0
@@ -46,7 +48,8 @@ class StatLogger:
     def record(self, scheduler_stats: Any = None, iteration_stats: Any = None, **_: Any) -> None:
         """Called by vLLM in the event loop after every step."""
         stats = self._stats
-        if scheduler_stats is not None:
+        # After an abort the news of the step that was in flight arrives last; no step follows it.
+        if scheduler_stats is not None and stats.requests:
             stats.running = scheduler_stats.num_running_reqs
             stats.waiting = scheduler_stats.num_waiting_reqs
             stats.cache_usage = scheduler_stats.kv_cache_usage

@@ -6,6 +6,8 @@ follows from the paired interval of the difference alone:
 - superiority: met if the interval lies above the margin, not met if it lies at or below it;
 - non-inferiority: met if it lies above minus the margin, not met if it lies at or below that;
 - equivalence: met if it lies within minus the margin to the margin, not met if wholly outside;
+- cost: what the arm spends, as a share of what the reference spends (of `completion_tokens`, say),
+  against a margin that is such a share: met if the interval lies at or below it, not met if above;
 - otherwise undecided: more problems are needed, whatever the mean says.
 
 With few problems, or few on which the arms differ, the percentile interval of the bootstrap is too
@@ -18,15 +20,20 @@ to 100 problems: an arm that can only lose).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
 from tts.errors import ConfigError
-from tts.evaluation.statistics import Interval, Outcomes, bootstrap, differences
+from tts.evaluation.statistics import Interval, Outcomes, bootstrap, differences, ratio
+from tts.types import Usage
 
-Kind = Literal["superiority", "non-inferiority", "equivalence"]
+Kind = Literal["superiority", "non-inferiority", "equivalence", "cost"]
 Verdict = Literal["met", "not met", "undecided"]
+
+COSTS = (*Usage().as_dict(), "total_tokens")
+"""What a claim of cost may speak of."""
 
 COLUMNS = ("claim", "on", "problems", "kind", "margin", "difference", "verdict", "command")
 
@@ -39,11 +46,13 @@ class Claim:
         what: What is compared, such as 'best_of_n against majority, n = 16'.
         on: The problems, such as 'gsm8k test, 1,319 problems'.
         n_problems: On which both arms have an outcome.
-        margin: Fixed beforehand, in accuracy (0.02 is two points), at least 0.
+        margin: Fixed beforehand, in accuracy (0.02 is two points), at least 0; of a cost the share
+            of the reference's.
         kind: What the margin means; see the module.
-        interval: Of the difference, arm minus reference.
+        interval: Of the difference, arm minus reference; of a cost that of the share.
         verdict: By the interval; see the module.
         command: What to run to see it again.
+        cost: What is spent, one of `COSTS`; empty where accuracies are compared.
     """
 
     what: str
@@ -54,6 +63,7 @@ class Claim:
     interval: Interval
     verdict: Verdict
     command: str
+    cost: str = ""
 
     @classmethod
     def of(
@@ -66,30 +76,35 @@ class Claim:
         kind: Kind,
         margin: float,
         command: str,
+        cost: str = "",
         level: float = 0.95,
     ) -> Self:
         """Judge a claim by paired outcomes.
 
         Args:
-            arm: Outcomes by problem.
+            arm: Outcomes by problem; where a cost is claimed, what each problem cost.
             reference: Likewise; the problems in both count.
             what: What is compared.
             on: The problems, in words.
             kind: What is claimed of the arm.
             margin: At least 0; above 0 unless a superiority is claimed.
             command: What to run to see it again.
+            cost: What is spent, if that is what is claimed.
             level: Coverage of the interval; what is one-sided errs in half of the rest.
 
         Raises:
-            ConfigError: The kind is unknown, the margin does not fit it, the level is not above 0
-                and below 1, or no problem is shared.
+            ConfigError: The kind is unknown, the margin or the cost does not fit it, the level is
+                not above 0 and below 1, or no problem is shared.
         """
-        check(kind, margin, level)
+        check(kind, margin, level, cost)
         paired = differences(arm, reference)
         if not paired:
             raise ConfigError("reference: it shares no problem with the arm.")
-        repeats = {len(side[p]) for side in (arm, reference) for p in paired}
-        interval = cautious(list(paired.values()), sorted(repeats), level=level)
+        if kind == "cost":
+            interval = ratio(arm, reference, level=level)
+        else:
+            repeats = {len(side[p]) for side in (arm, reference) for p in paired}
+            interval = cautious(list(paired.values()), sorted(repeats), level=level)
         return cls(
             what=what,
             on=on,
@@ -99,18 +114,19 @@ class Claim:
             interval=interval,
             verdict=judge(interval, kind, margin),
             command=command,
+            cost=cost,
         )
 
     def markdown(self) -> str:
         """One row of a Markdown table whose head is `head()`."""
-        d = self.interval
+        d, say = self.interval, _share if self.cost else _points
         cells = (
             self.what,
             self.on,
             f"{self.n_problems:,}",
-            self.kind,
-            _points(self.margin).lstrip("+"),
-            f"{_points(d.mean)} [{_points(d.low)}, {_points(d.high)}]",
+            f"{self.kind}: {self.cost}" if self.cost else self.kind,
+            say(self.margin).lstrip("+"),
+            f"{say(d.mean)} [{say(d.low)}, {say(d.high)}]",
             f"**{self.verdict}**",
             f"`{self.command}`",
         )
@@ -118,7 +134,10 @@ class Claim:
 
 
 def head() -> str:
-    """The first two lines of a Markdown table of claims; margins and differences in points."""
+    """The first two lines of a Markdown table of claims.
+
+    Margins and differences are in points; those of costs are shares of the reference's cost.
+    """
     return _line(COLUMNS) + "\n" + _line(("---",) * len(COLUMNS))
 
 
@@ -126,11 +145,13 @@ def judge(interval: Interval, kind: Kind, margin: float) -> Verdict:
     """The verdict of an interval; see the module for the rules.
 
     Args:
-        interval: Of the difference, arm minus reference.
+        interval: Of the difference, arm minus reference; of a cost that of the share.
         kind: What is claimed.
-        margin: In accuracy, at least 0.
+        margin: In accuracy, at least 0; of a cost a share.
     """
-    if kind == "equivalence":
+    if kind == "cost":
+        met, missed = interval.high <= margin, interval.low > margin
+    elif kind == "equivalence":
         met = -margin < interval.low and interval.high < margin
         missed = interval.high <= -margin or interval.low >= margin
     else:
@@ -160,23 +181,33 @@ def cautious(
     return Interval(plain.mean, min(plain.low, lower.low), max(plain.high, upper.high))
 
 
-def check(kind: str, margin: float, level: float = 0.95) -> None:
+def check(kind: str, margin: float, level: float = 0.95, cost: str = "") -> None:
     """Refuse a claim that means nothing, before anything is run.
 
     Raises:
-        ConfigError: The kind is unknown, the margin does not fit it, or the level is not above 0
-            and below 1.
+        ConfigError: The kind is unknown, the margin or the cost does not fit it, or the level is
+            not above 0 and below 1.
     """
-    if kind not in ("superiority", "non-inferiority", "equivalence"):
+    if kind not in get_args(Kind):
+        raise ConfigError(f"kind: there is no {kind!r}.", hint=f"Use {', '.join(get_args(Kind))}.")
+    if (kind == "cost") != bool(cost) or cost not in ("", *COSTS):
         raise ConfigError(
-            f"kind: there is no {kind!r}.", hint="Use superiority, non-inferiority or equivalence."
+            f"cost: {cost!r} does not fit a claim of {kind}.",
+            hint=f"A claim of kind cost names one of {', '.join(COSTS)}; others name none.",
         )
-    if not 0 <= margin < 1:
+    if kind == "cost":
+        if not 0 < margin < math.inf:
+            raise ConfigError(f"margin: {margin:g} is no share of a cost; use 0.5 for a half.")
+    elif not 0 <= margin < 1:
         raise ConfigError(f"margin: {margin:g} is not at least 0 and below 1.")
     if margin == 0 and kind != "superiority":
         raise ConfigError(f"margin: {kind} needs one above 0, fixed beforehand.")
     if not 0 < level < 1:
         raise ConfigError(f"level: {level:g} is not above 0 and below 1.")
+
+
+def _share(part: float) -> str:
+    return f"{part:.2f}"
 
 
 def _points(share: float) -> str:

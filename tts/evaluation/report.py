@@ -123,6 +123,12 @@ def show(rows: Sequence[Row], console: Console, claims: Sequence[Claim] = ()) ->
 
 
 def _sentence(claim: Claim) -> str:
+    if claim.cost:
+        low, mean, high = claim.interval.low, claim.interval.mean, claim.interval.high
+        return (
+            f"Claim of {claim.cost} at most {claim.margin:g} times, {claim.what}:"
+            f" [bold]{claim.verdict}[/bold] ({mean:.2f} times [{low:.2f}, {high:.2f}])"
+        )
     span = _span(claim.interval.low, claim.interval.high, "+")
     margin = f", margin {100 * claim.margin:g}" if claim.margin else ""
     return (

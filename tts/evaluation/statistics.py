@@ -113,6 +113,37 @@ def compare(arm: Outcomes, reference: Outcomes, *, level: float = 0.95) -> Compa
     )
 
 
+def ratio(arm: Outcomes, reference: Outcomes, *, level: float = 0.95) -> Interval:
+    """Mean cost of an arm over that of a reference, on the problems of both, with its interval.
+
+    The interval is Fieller's (1954, "Some Problems in Interval Estimation"): all ratios r for which
+    the paired mean of `arm - r * reference` does not differ from zero by the t-test. It is open
+    upwards (infinite) where the reference's cost itself cannot be told from zero.
+
+    Args:
+        arm: By problem, one cost a repeat, at least 0.
+        reference: Likewise; problems in both count, at least one.
+        level: Coverage, above 0 and below 1.
+    """
+    from scipy.stats import t  # takes a second to import
+
+    shared = list(differences(arm, reference))
+    costs = np.array([[_mean(side[p]) for p in shared] for side in (arm, reference)])
+    top, bottom = costs.mean(axis=1)
+    if not bottom:
+        return Interval(math.inf if top else math.nan, 0.0, math.inf)
+    n = len(shared)
+    if n == 1:
+        return Interval(top / bottom, 0.0, math.inf)
+    # The ends are the roots of a r^2 - 2 b r + c.
+    spread = t.ppf((1 + level) / 2, n - 1) ** 2 * np.cov(costs) / n
+    a, b, c = bottom**2 - spread[1, 1], top * bottom - spread[0, 1], top**2 - spread[0, 0]
+    if a <= 0:
+        return Interval(top / bottom, 0.0, math.inf)
+    half = math.sqrt(max(0.0, b**2 - a * c))
+    return Interval(float(top / bottom), max(0.0, float(b - half) / a), float(b + half) / a)
+
+
 def mcnemar(wins: int, losses: int) -> float:
     """Exact two-sided p-value of the hypothesis that wins and losses are equally likely.
 

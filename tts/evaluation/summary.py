@@ -164,6 +164,20 @@ def by_problem(
     return found
 
 
+def costs_by_problem(outcomes: Sequence[Outcome], cost: str) -> dict[str, list[float]]:
+    """What each problem cost, one entry a repeat; failed ones are left out.
+
+    Args:
+        outcomes: Of one arm.
+        cost: Name of a component of `tts.Usage`, or `total_tokens`.
+    """
+    found: dict[str, list[float]] = {}
+    for outcome in sorted(outcomes, key=lambda o: o.repeat):
+        if not outcome.failed:
+            found.setdefault(outcome.problem_id, []).append(float(getattr(outcome.usage, cost)))
+    return found
+
+
 def adjusted(rows: Sequence[Row]) -> list[Row]:
     """The rows with their p-values corrected for how many of them there are."""
     tested = [row for row in rows if row.p_value is not None]

@@ -7,7 +7,7 @@ candidates of the record are. It knows neither the gold answer nor what was righ
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -51,6 +51,13 @@ class TreeRecord(BaseModel):
     candidates: tuple[int, ...] = Field(
         description="For each candidate of the record the place of its node; -1 for an empty one."
     )
+    chosen: int | None = Field(
+        default=None,
+        description="Place of the node of the final answer, -1 for an empty one; null if none.",
+    )
+    details: dict[str, Any] = Field(
+        default_factory=dict, description="What the strategy told of its search, by name."
+    )
 
     @property
     def file_key(self) -> Key:
@@ -70,12 +77,15 @@ class TreeRecord(BaseModel):
         candidates = [builder.place(c.trajectory) for c in result.candidates]
         for leaf in result.tree:
             builder.place(leaf)
+        chosen = builder.place(result.best.trajectory) if result.best else None
         return cls(
             configuration=configuration,
             problem_id=result.problem_id,
             repeat=result.repeat,
             nodes=tuple(builder.nodes),
             candidates=tuple(candidates),
+            chosen=chosen,
+            details=dict(result.details),
         )
 
     def trajectories(self) -> list[Trajectory]:
