@@ -16,7 +16,7 @@ from tests.verifiers.answers import STEPS, SUM, answer, surroundings
 from tts.engine.models import BUNDLED
 from tts.errors import BudgetExhausted, ConfigError, ContextTooLong, ModelNotFound, Unsupported
 from tts.testing import World, check_verifier
-from tts.types import ModelInfo, Problem, Trajectory, Usage
+from tts.types import ModelInfo, Problem, Segment, Trajectory, Usage
 from tts.verifiers import PRM
 from tts.verifiers._prm.choice import FORMATS
 from tts.verifiers._prm.together import together
@@ -125,25 +125,38 @@ LONG = [f"{n}*8=48 => 47+48-29\n\n" for n in range(1, 8)]  # more than five bloc
 
 
 async def test_a_growing_chain_pays_only_what_is_new(prm, token_checkpoint):
-    """The same scores as without a cache, and only unread blocks are computed."""
-    fresh, ctx = sharing(prm, "min"), surroundings()
-    flops = []
-    for end in range(1, len(LONG) + 1):
-        chain = answer(*LONG[:end])
+    """The same scores as without a cache, and what a judged ancestor shares is not computed."""
+    fresh, ctx, model = sharing(prm, "min"), surroundings(), prm._source.model
+    chain, length = Trajectory.root(), 0
+    for step in LONG:
+        chain = chain.extend(Segment(step), child=0, clock=0)
         before = ctx.backend.account.usage
-        (found,) = await raw(fresh, [chain], ctx)
+        (score,) = await fresh.score(SUM, [chain], ctx)
         paid = ctx.backend.account.usage
         whole = encoded(prm, chain)
         values = truth(token_checkpoint, whole.ids)
-        assert found == pytest.approx(min(values[place] for place in whole.places), abs=2e-5)
+        assert score.raw == pytest.approx(min(values[place] for place in whole.places), abs=2e-5)
         assert paid.verifier_tokens - before.verifier_tokens == len(whole.ids)
-        flops.append(paid.flops - before.flops)
+        assert paid.flops - before.flops == pytest.approx(model.flops(length, len(whole.ids)))
+        chain, length = chain.scored(score), len(whole.ids)
     assert fresh.stats.repeated == 0
-    model = prm._source.model
-    length = len(encoded(prm, answer(*LONG)).ids)
-    assert flops[-1] < 0.5 * model.flops(0, length)
-    # At most the new tokens and one block are computed.
-    assert flops[-1] <= model.flops(length - len(LONG[-1]) - 32, length)
+
+
+async def test_the_accounts_do_not_depend_on_what_the_cache_holds(prm):
+    chain, judged = answer(*LONG[:3]), answer(*LONG[:2]).scored(tts.Score(0.5, "probability"))
+    grown = judged.extend(Segment(LONG[2]), child=0, clock=0)
+    ahead = judged.extend(Segment("7"), child=0, clock=0)
+    paid = []
+    for fresh in (sharing(prm, "prod"), sharing(prm, "min")):
+        for trajectory in (chain, grown, ahead):
+            ctx = surroundings()
+            await fresh.score(SUM, [trajectory], ctx)
+            paid.append(ctx.backend.account.usage.flops)
+    model, lengths = prm._source.model, [len(encoded(prm, t).ids) for t in (judged, chain, ahead)]
+    assert paid[:3] == paid[3:]
+    assert paid[0] == model.flops(0, lengths[1])
+    assert paid[1] == pytest.approx(model.flops(lengths[0], lengths[1]))
+    assert paid[2] == pytest.approx(model.flops(lengths[0], lengths[2]))
 
 
 async def test_what_was_read_before_is_not_asked_again(prm):
@@ -152,7 +165,7 @@ async def test_what_was_read_before_is_not_asked_again(prm):
     requests, flops = fresh.stats.requests, ctx.backend.account.usage.flops
     assert await raw(fresh, PREFIXES, ctx) == first
     assert fresh.stats.requests == requests
-    assert ctx.backend.account.usage.flops == flops
+    assert ctx.backend.account.usage.flops == 2 * flops
     tokens = sum(len(encoded(prm, t).ids) for t in PREFIXES)
     assert ctx.backend.account.usage.verifier_tokens == 2 * tokens
 
@@ -196,11 +209,7 @@ async def test_what_is_read_is_what_is_charged(prm):
 @pytest.mark.parametrize("limit", ["total_tokens", "flops", "calls"])
 async def test_no_budget_is_overspent(prm, limit):
     free = (await solved(prm)).usage
-    # Of an engine that has nothing in its cache.
-    flops = free.verifier_calls * prm._source.model.flops(
-        0, free.verifier_tokens // free.verifier_calls
-    )
-    total = {"total_tokens": free.total_tokens, "flops": flops, "calls": 12}[limit]
+    total = {"total_tokens": free.total_tokens, "flops": free.flops, "calls": 12}[limit]
     judged = set()
     for share in (0.9, 0.5, 0.3, 0.1):
         amount = total * share if limit == "flops" else max(1, int(total * share))

@@ -85,6 +85,7 @@ class RewardEngine:
         labels: Values in a row; 0 for a language model.
         model: The model, for the accounts; its context is the engine's `max_model_len`.
         text: The tokenizer.
+        caches: Whether the beginning of a text that was read before is not computed again.
 
     Raises:
         ModelNotFound: The name leads to no model, or the weights lack a head.
@@ -112,6 +113,7 @@ class RewardEngine:
         tokenizer = tokenizer_identity(self.path)
         self.model = model_info(self.path, model, resolved.max_model_len, tokenizer)
         self.text = Text(self.path, model, tokenizer, trust_remote_code=config.trust_remote_code)
+        self.caches = bool(resolved.arguments.get("enable_prefix_caching"))
         self._engine = Engine(resolved, report)
 
     @property

@@ -137,8 +137,9 @@ class PRM:
     ) -> list[Score]:
         """One probability a trajectory, or one reward of an outcome model without bounds.
 
-        All are read at once. A reading is charged with the tokens of the text, once; those from the
-        prefix cache cost no FLOPs.
+        All are read at once. A reading is charged with the tokens of the text, once. Those that
+        were read when the nearest judged ancestor of the trajectory was, cost no FLOPs on an engine
+        with a prefix cache; what the cache really holds makes no difference to the accounts.
 
         Raises:
             ContextTooLong: An answer is too long for the model; nothing was spent.
@@ -147,7 +148,13 @@ class PRM:
             VerifierError: What came back are no values.
         """
         texts = [self._encoded(problem, trajectory) for trajectory in trajectories]
-        return await together([self._one(text, ctx) for text in texts])
+        again = [
+            self._read_before(problem, trajectory, text)
+            for trajectory, text in zip(trajectories, texts, strict=True)
+        ]
+        return await together(
+            [self._one(text, n, ctx) for text, n in zip(texts, again, strict=True)]
+        )
 
     async def start(self) -> None:
         """Load the model; safe to call again, and from several tasks at once."""
@@ -169,12 +176,22 @@ class PRM:
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
-    async def _one(self, encoded: Encoded, ctx: VerifierContext) -> Score:
-        model, length = self._source.model, len(encoded.ids)
-        async with ctx.work(model.usage(length, 0, 0).as_verifier()) as charge:
-            read = await self._reader.read(encoded)
-            charge.settle(model.usage(length, read.cached_tokens, 0).as_verifier())
-        return Score(aggregate(read.scores, self._aggregation), self._scale)
+    async def _one(self, encoded: Encoded, again: int, ctx: VerifierContext) -> Score:
+        cost = self._source.model.usage(len(encoded.ids), again, 0).as_verifier()
+        async with ctx.work(cost):
+            scores = await self._reader.read(encoded)
+        return Score(aggregate(scores, self._aggregation), self._scale)
+
+    def _read_before(self, problem: Problem, trajectory: Trajectory, encoded: Encoded) -> int:
+        """Tokens at the beginning of a text that a judged ancestor of the answer shares."""
+        above = trajectory.parent
+        while above is not None and above.score is None:
+            above = above.parent
+        if above is None or not self._source.caches:
+            return 0
+        ids = self._encoded(problem, above).ids
+        same = (n for n, (a, b) in enumerate(zip(ids, encoded.ids, strict=False)) if a != b)
+        return next(same, min(len(ids), len(encoded.ids)))
 
     def _encoded(self, problem: Problem, trajectory: Trajectory) -> Encoded:
         """What the model reads of an answer, within its context."""

@@ -46,6 +46,11 @@ class Source(Protocol):
         """Its tokenizer."""
         ...
 
+    @property
+    def caches(self) -> bool:
+        """Whether the beginning of a text that was read before is not computed again."""
+        ...
+
     def identity(self) -> Mapping[str, Any]:
         """What decides its values."""
         ...
@@ -82,19 +87,6 @@ class Stats:
     repeated: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
-    """What was read of an answer.
-
-    Attributes:
-        scores: One a place.
-        cached_tokens: Tokens that were not computed anew.
-    """
-
-    scores: tuple[float, ...]
-    cached_tokens: int
-
-
 class Reader:
     """Reads answers.
 
@@ -120,7 +112,7 @@ class Reader:
         """Let go of the event loop, so that another one can be used."""
         self._slots = asyncio.Semaphore(self._most)
 
-    async def read(self, encoded: Encoded) -> Read:
+    async def read(self, encoded: Encoded) -> tuple[float, ...]:
         """The score at each place of an answer.
 
         Raises:
@@ -132,32 +124,32 @@ class Reader:
         missing = {place: key for place, key in keys.items() if place not in known}
         if not missing:
             self.stats.remembered += 1
-            return Read(tuple(known[place] for place in keys), len(encoded.ids))
+            return tuple(known[place] for place in keys)
         if self._signs is None:
-            fresh, cached = await self._rows(encoded, missing)
+            fresh = await self._rows(encoded, missing)
         else:
-            fresh, cached = await self._words(encoded.ids, missing, self._signs)
-        known = fresh | known
+            fresh = await self._words(encoded.ids, missing, self._signs)
+        # Another request may have brought a score meanwhile: the first one stands, so that rounding
+        # in batches of other sizes never gives one text two scores.
+        known = fresh | known | self._known(missing)
         for place, key in keys.items():
             self._memory.put(key, known[place])
-        return Read(tuple(known[place] for place in keys), cached)
+        return tuple(known[place] for place in keys)
 
     def _known(self, keys: Mapping[int, bytes]) -> dict[int, float]:
         """What is remembered of the scores at some places."""
         found = {place: self._memory.get(key) for place, key in keys.items()}
         return {place: score for place, score in found.items() if score is not None}
 
-    async def _rows(
-        self, encoded: Encoded, missing: Mapping[int, bytes]
-    ) -> tuple[dict[int, float], int]:
-        """Scores from the rows of a head, and the number of cached tokens."""
+    async def _rows(self, encoded: Encoded, missing: Mapping[int, bytes]) -> dict[int, float]:
+        """Scores from the rows of a head."""
         rows = await self._ask(encoded.ids, reuse=True)
         # Other requests may have brought meanwhile what this one lacks.
         scores = self._known(missing) | self._scores(encoded, rows)
         if missing.keys() <= scores.keys():
-            return scores, rows.cached_tokens
+            return scores
         self.stats.repeated += 1
-        return self._scores(encoded, await self._ask(encoded.ids, reuse=False)), 0
+        return self._scores(encoded, await self._ask(encoded.ids, reuse=False))
 
     async def _ask(self, ids: Sequence[int], *, reuse: bool) -> Rows:
         async with self._slots:
@@ -170,18 +162,14 @@ class Reader:
 
     async def _words(
         self, ids: Sequence[int], missing: Iterable[int], signs: tuple[int, int]
-    ) -> tuple[dict[int, float], int]:
-        """Scores from the word that a language model expects, and the number of cached tokens."""
+    ) -> dict[int, float]:
+        """Scores from the word that a language model expects."""
         parts = [ids[: place + 1] for place in missing]
         answers = await together([self._following(part, signs) for part in parts])
-        scores = {
+        return {
             place: self._score((said.logprobs[1], said.logprobs[0]))
             for place, said in zip(missing, answers, strict=True)
         }
-        computed = sum(
-            len(part) - said.cached_tokens for part, said in zip(parts, answers, strict=True)
-        )
-        return scores, max(0, len(ids) - computed)
 
     async def _following(self, ids: Sequence[int], signs: tuple[int, int]) -> Following:
         async with self._slots:

@@ -94,6 +94,11 @@ class RewardServer:
             "chat_template": hashlib.sha256(template).hexdigest()[:16],
         }
 
+    @property
+    def caches(self) -> bool:
+        """No: a server does not say what it had in its cache, so all counts as computed."""
+        return False
+
     async def start(self) -> None:
         """Make the client; safe to call again."""
         self._connected()
