@@ -90,7 +90,7 @@ SIZES: dict[str, Size] = {
     ),
     "mini": Size(Shape(layers=3, width=128, heads=4, feed_forward=352)),
     "large": Size(
-        Shape(layers=4, width=224, heads=7, feed_forward=608), Training(steps=800, seed=1)
+        Shape(layers=4, width=224, heads=7, feed_forward=608), Training(steps=1200, seed=1)
     ),
 }
 """The sizes by name; `smallest` learns nothing, it is there for the tests."""
