@@ -5,8 +5,9 @@ import tts
 
 def test_public_names():
     assert sorted(tts.__all__) == sorted(
-        """Answer BestOfN BestScore BetaStopping Budget Candidate Capability Fixed Greedy Likelihood
-        Majority PRM Problem Request Result Sampling Score SelfConsistency Trajectory Usage
-        WeightedBestOfN WeightedVote __version__ derive errors solve solve_all""".split()
+        """AStar Answer AsyncBeam BeamSearch BestOfN BestScore BetaStopping Budget Candidate
+        Capability DVTS EarlyRejection FirstFinish Fixed Greedy LastFinish Likelihood Majority PRM
+        ParticleFilter Problem Request Result Sampling Score SelfConsistency Stepper Trajectory
+        Usage WeightedBestOfN WeightedVote __version__ derive errors solve solve_all""".split()
     )
     assert all(hasattr(tts, name) for name in tts.__all__)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 
 import tts
 from tests.readers import Reader
-from tts.backends.simulated import SimulatedBackend, Step
+from tts.backends.simulated import SimulatedBackend, Step, VirtualClock
 from tts.errors import (
     BackendError,
     ConfigError,
@@ -18,8 +18,19 @@ from tts.errors import (
     StrategyError,
     VerifierError,
 )
+from tts.strategies._common import generate
 from tts.testing import LengthVerifier, World
-from tts.types import Decided, Done, Problem, Published, Result, Score, Spent, Trajectory
+from tts.types import (
+    Capability,
+    Decided,
+    Done,
+    Problem,
+    Published,
+    Result,
+    Score,
+    Spent,
+    Trajectory,
+)
 
 PROBLEMS = [Problem(f"p{i}", prompt=f"problem {i}") for i in range(40)]
 
@@ -462,3 +473,26 @@ async def test_a_backends_request_never_exceeds_the_context(problem):
 async def test_bad_arguments_are_refused(world, problem, bad):
     with pytest.raises(ConfigError):
         await tts.solve(problem, strategy=tts.Greedy(), backend=world.backend(), **bad)
+
+
+async def test_a_request_cancelled_while_it_waits_for_a_slot_costs_nothing(problem):
+    backend = SimulatedBackend(lambda *_: Step("x" * 8, 4), clock=VirtualClock(), slots=1)
+    await backend.start()
+
+    @dataclass(frozen=True)
+    class Impatient:
+        requires: frozenset[Capability] = frozenset()
+
+        async def __call__(self, problem, env):
+            root = Trajectory.root()
+            async with env.backend.open(env.request(root, 0)) as held:
+                other = asyncio.create_task(generate(env, env.request(root, 1)))
+                await asyncio.sleep(0.01)
+                other.cancel()
+                await asyncio.gather(other, return_exceptions=True)
+                async for _ in held:
+                    pass
+            return tts.Result(problem.id, None)
+
+    result = await tts.solve(problem, strategy=Impatient(), backend=backend)
+    assert result.usage.completion_tokens == backend.generated == 4

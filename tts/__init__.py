@@ -5,7 +5,21 @@ from tts.budget import BetaStopping, Budget, Fixed
 from tts.seeds import derive
 from tts.selectors import BestScore, Majority, WeightedVote
 from tts.solve import solve, solve_all
-from tts.strategies import BestOfN, Greedy, SelfConsistency, WeightedBestOfN
+from tts.strategies import (
+    DVTS,
+    AStar,
+    AsyncBeam,
+    BeamSearch,
+    BestOfN,
+    EarlyRejection,
+    FirstFinish,
+    Greedy,
+    LastFinish,
+    ParticleFilter,
+    SelfConsistency,
+    Stepper,
+    WeightedBestOfN,
+)
 from tts.types import (
     Answer,
     Candidate,
@@ -23,24 +37,33 @@ from tts.verifiers import PRM, Likelihood
 __version__ = "0.1.0"
 
 __all__ = [
+    "DVTS",
     "PRM",
+    "AStar",
     "Answer",
+    "AsyncBeam",
+    "BeamSearch",
     "BestOfN",
     "BestScore",
     "BetaStopping",
     "Budget",
     "Candidate",
     "Capability",
+    "EarlyRejection",
+    "FirstFinish",
     "Fixed",
     "Greedy",
+    "LastFinish",
     "Likelihood",
     "Majority",
+    "ParticleFilter",
     "Problem",
     "Request",
     "Result",
     "Sampling",
     "Score",
     "SelfConsistency",
+    "Stepper",
     "Trajectory",
     "Usage",
     "WeightedBestOfN",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from types import TracebackType
@@ -27,6 +28,7 @@ from tts.types import (
     Problem,
     Published,
     Request,
+    Score,
     Spent,
     Stop,
     Trajectory,
@@ -42,6 +44,7 @@ class Account:
     emit: Callable[[Event], None] | None
     usage: Usage = Usage()
     leaves: list[Trajectory] = field(default_factory=list)
+    scores: dict[Trajectory, Score] = field(default_factory=dict)  # by the node itself
     decisions: list[Grant | Stop] = field(default_factory=list)
     best: Candidate | None = None
     limit: str = ""  # the first limit that refused or shortened a request
@@ -58,6 +61,12 @@ class Account:
             self.best = candidate
             if self.emit:
                 self.emit(Published(self.problem_id, candidate))
+
+    @property
+    def tree(self) -> tuple[Trajectory, ...]:
+        """All that was written, with what the verifier said of it."""
+        scores = self.scores
+        return tuple(n.scored(scores[n]) if n in scores else n for n in self.leaves)
 
     async def lease(self, pot: Pot, cost: Callable[[int], Usage], want: int, **how: bool) -> Lease:
         """Take a lease, and remember which limit refused or shortened it."""
@@ -154,8 +163,8 @@ class _MeteredStream:
                 request = replace(request, max_tokens=self._lease.tokens, verifying=meter.verifying)
             self._block = meter.inner.open(request)
             self._stream = await self._block.__aenter__()
-        except (ConfigError, EngineDead, EngineStartFailed, ReplayMiss):
-            self._lease.settle(Usage())  # refused before anything was sent
+        except (ConfigError, EngineDead, EngineStartFailed, ReplayMiss, asyncio.CancelledError):
+            self._lease.settle(Usage())  # nothing was sent, or nothing that goes on
             raise
         except BaseException:
             self._settle(None)
@@ -170,6 +179,11 @@ class _MeteredStream:
     ) -> None:
         try:
             await self._block.__aexit__(kind, error, trace)
+        except asyncio.CancelledError:
+            # The caller's time is up; the stream has been left all the same.
+            self._settle(self._stream.usage)
+            self._meter.account.leaves.append(self._stream.trajectory)
+            raise
         except BaseException:
             self._settle(None)
             raise

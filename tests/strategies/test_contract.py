@@ -10,6 +10,18 @@ STRATEGIES = [
     tts.SelfConsistency(n=8),
     tts.BestOfN(n=8),
     tts.WeightedBestOfN(n=8),
+    tts.FirstFinish(n=8, k=3),
+    tts.FirstFinish(n=8, k=3, order="arrival"),
+    tts.LastFinish(n=8, k=3),
+    tts.BeamSearch(n=8, width=2),
+    tts.DVTS(n=8, width=4),
+    tts.EarlyRejection(n=8, width=2, tau=4),
+    tts.EarlyRejection(n=8, width=2, tau="auto"),
+    tts.ParticleFilter(n=8),
+    tts.ParticleFilter(n=8, mode="exact", ess_threshold=0.5, resampling="systematic"),
+    tts.AStar(k=3),
+    tts.AStar(k=2, pops=3, cost="drops"),
+    tts.AsyncBeam(n=8, width=2),
 ]
 
 

@@ -1,8 +1,31 @@
 """Search strategies, one algorithm a file."""
 
+from tts.strategies._steps import Stepper
+from tts.strategies.a_star import AStar
+from tts.strategies.async_beam import AsyncBeam
+from tts.strategies.beam_search import BeamSearch
 from tts.strategies.best_of_n import BestOfN
+from tts.strategies.dvts import DVTS
+from tts.strategies.early_rejection import EarlyRejection
+from tts.strategies.first_finish import FirstFinish
 from tts.strategies.greedy import Greedy
+from tts.strategies.last_finish import LastFinish
+from tts.strategies.particle_filter import ParticleFilter
 from tts.strategies.self_consistency import SelfConsistency
 from tts.strategies.weighted_best_of_n import WeightedBestOfN
 
-__all__ = ["BestOfN", "Greedy", "SelfConsistency", "WeightedBestOfN"]
+__all__ = [
+    "DVTS",
+    "AStar",
+    "AsyncBeam",
+    "BeamSearch",
+    "BestOfN",
+    "EarlyRejection",
+    "FirstFinish",
+    "Greedy",
+    "LastFinish",
+    "ParticleFilter",
+    "SelfConsistency",
+    "Stepper",
+    "WeightedBestOfN",
+]
