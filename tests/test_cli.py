@@ -79,7 +79,7 @@ def test_help_and_version(capsys):
     assert "tts 0." in capsys.readouterr().out
     assert tts("--help") == 0
     text = capsys.readouterr().out
-    for word in ("greedy, self_consistency", "demo", "likelihood", "unlimited"):
+    for word in ("best_of_n, dvts", "demo", "likelihood", "unlimited"):
         assert word in text
 
 

@@ -136,6 +136,7 @@ class Environment:
                 f"{type(self.verifier).__name__} gave {len(scores)} scores for"
                 f" {len(trajectories)} trajectories."
             )
+        self.account.scores.update(zip(trajectories, scores, strict=True))
         return [t.scored(s) for t, s in zip(trajectories, scores, strict=True)]
 
     async def choose(self, selector: Selector, candidates: Sequence[Candidate]) -> Candidate | None:

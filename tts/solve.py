@@ -308,7 +308,7 @@ async def _solve(problem: Problem, setup: Setup, pot: Pot, desk: Desk) -> Result
             seconds=time.monotonic() - started,
             sequential_tokens=max(clocks, default=0),
         ),
-        tree=tuple(account.leaves),
+        tree=account.tree,
         status=status,
         limit=account.limit,
         decisions=tuple(account.decisions),

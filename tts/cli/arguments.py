@@ -12,6 +12,7 @@ COMMANDS = {
     "run": "run",
     "estimate": "estimate",
     "rescore": "rescore",
+    "show": "show",
     "power": "power",
     "doctor": "doctor",
 }
@@ -23,6 +24,7 @@ Usage: tts COMMAND ...
   run       solve the problems of a task, and report accuracy against compute
   estimate  say what a run would cost in tokens, time and dollars, without a single request
   rescore   apply other votes, verifiers and graders to samples that are already there
+  show      show the search tree of a problem: pictures on a page, text in the terminal
   power     say how many problems a comparison needs
   doctor    say what this machine can run, and what is missing
 

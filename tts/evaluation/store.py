@@ -29,9 +29,9 @@ from tts.evaluation.records import Key, Outcome, Record
 from tts.evaluation.trees import TreeRecord
 
 RESULTS, TREES, SUMMARY = "results.jsonl", "trees.jsonl", "summary.json"
-TABLE, PICTURE = "summary.md", "accuracy_vs_compute.png"
+TABLE, PICTURE, PAGE = "summary.md", "accuracy_vs_compute.png", "trees.html"
 CONFIG, PROVENANCE, CLAIMS = "config.yaml", "provenance.json", "claims.json"
-FILES = (SUMMARY, TABLE, CLAIMS, PICTURE, CONFIG, PROVENANCE, TREES, RESULTS)
+FILES = (SUMMARY, TABLE, CLAIMS, PICTURE, PAGE, CONFIG, PROVENANCE, TREES, RESULTS)
 """All that a run writes; the results last, so that a folder half moved is still recognised."""
 
 _TEXT = rb'"(?:[^"\\]|\\.)*"'

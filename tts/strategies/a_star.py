@@ -119,7 +119,9 @@ class AStar:
             whole = await generate(env, request)
         except BudgetExhausted:
             return Candidate(state, None)
-        return await env.candidate(whole) if self.stepper.finished(whole) else Candidate(whole, None)
+        if not self.stepper.finished(whole):
+            return Candidate(whole, None)
+        return await env.candidate(whole)
 
 
 @dataclass(frozen=True, slots=True, order=True)
