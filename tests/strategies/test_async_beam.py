@@ -6,7 +6,7 @@ import math
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tts
@@ -23,6 +23,7 @@ from tts.types import Candidate, Problem, Score, Segment
 seeds = st.integers(0, 10**6)
 
 
+@settings(deadline=None)
 @given(seeds, st.integers(1, 4), st.integers(1, 4), st.integers(1, 12), st.integers(1, 2))
 def test_it_ends_with_as_many_draws_and_places_as_a_beam_has_at_most(
     seed, width, beams, slots, copies
@@ -36,9 +37,10 @@ def test_it_ends_with_as_many_draws_and_places_as_a_beam_has_at_most(
     assert all(0 < seen <= n for seen in counts["seen"])
     assert all(promoted <= beams for promoted in counts["promoted"])
     assert len(told) <= sum(counts["seen"]), "answers that keep their place are seen again"
-    assert ladder._flying == set() and ladder._line == []
+    assert not ladder._flying and not ladder._due
 
 
+@settings(deadline=None)
 @given(seeds, st.integers(1, 6))
 def test_nothing_but_the_order_of_arrival_decides(seed, slots):
     tree = Tree(seed, 6)
@@ -52,11 +54,12 @@ def test_nothing_but_the_order_of_arrival_decides(seed, slots):
 # --- by hand ------------------------------------------------------------------------------------
 
 
-def tell(ladder, step, score, *, ended=False, text=None, tokens=1):
+def tell(ladder, step, score, *, ended=False, dead=False, text=None, tokens=1):
     node = step.node.extend(
         Segment(text or f"{step.child}."), child=step.child, clock=step.node.clock + tokens
     ).scored(Score(score, "probability"))
-    ladder.tell(step, Child(node, open=not ended, ended=Candidate(node, None) if ended else None))
+    candidate = Candidate(node, None) if ended else None
+    ladder.tell(step, Child(node, open=not (ended or dead), ended=candidate))
     return node
 
 
@@ -110,7 +113,10 @@ def test_copies_share_a_place_and_the_earlier_of_equals_comes_first():
     assert keys(ladder.ask(2), Expand) == [second.key] * 2
 
 
-def test_an_answer_that_has_ended_keeps_its_place_as_long_as_its_score_does():
+@pytest.mark.parametrize(
+    ("scores", "draws"), [((0.95, 0.92), 4), ((0.95, 0.5), 2), ((0.5, 0.4), 2)]
+)
+def test_an_answer_that_has_ended_keeps_its_place_as_long_as_its_score_does(scores, draws):
     ladder = Ladder(4, 2)
     steps = ladder.ask(4)
     tell(ladder, steps[0], 0.9, ended=True)
@@ -120,9 +126,9 @@ def test_an_answer_that_has_ended_keeps_its_place_as_long_as_its_score_does():
     tell(ladder, steps[3], 0.2)
     pair = ladder.ask(4)
     assert keys(pair, Expand) == [other.key] * 2
-    tell(ladder, pair[0], 0.95)
-    tell(ladder, pair[1], 0.92)
-    assert len(ladder.ask(4)) == 4, "both are better, and the place is lost"
+    for step, score in zip(pair, scores, strict=True):
+        tell(ladder, step, score)
+    assert len(ladder.ask(4)) == draws
 
 
 def test_a_step_begins_when_all_that_decided_it_are_known():
@@ -136,11 +142,26 @@ def test_a_step_begins_when_all_that_decided_it_are_known():
     assert {step.node.clock for step in ladder.ask(2)} == {50}
 
 
-def test_at_the_last_depth_nothing_goes_on():
-    ladder = Ladder(2, 1, max_steps=1)
+def test_a_place_that_was_left_is_known_when_all_above_are():
+    ladder = Ladder(4, 2)
+    steps = ladder.ask(4)
+    tell(ladder, steps[0], 0.9, tokens=3)
+    tell(ladder, steps[1], 0.1, tokens=7, dead=True)
     for step in ladder.ask(2):
-        tell(ladder, step, 0.5, ended=True)
-    assert ladder.ask(2) == [Finish()]
+        tell(ladder, step, 0.5)
+    assert {step.node.clock for step in ladder.ask(2)} == {8}
+    assert ladder.ask(2) == [], "others may still come"
+    tell(ladder, steps[2], 0.1, tokens=50, dead=True)
+    tell(ladder, steps[3], 0.1, tokens=20, dead=True)
+    assert {step.node.clock for step in ladder.ask(2)} == {50}
+
+
+def test_at_the_last_depth_nothing_goes_on_and_all_are_waited_for():
+    ladder = Ladder(4, 2, max_steps=1)
+    for told, step in enumerate(ladder.ask(4)):
+        assert ladder.ask(told) == []
+        tell(ladder, step, told / 8, ended=True)
+    assert ladder.ask(4) == [Finish()]
 
 
 # --- with a backend -----------------------------------------------------------------------------

@@ -5,10 +5,10 @@ from __future__ import annotations
 import copy
 import random
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tts
@@ -112,7 +112,12 @@ async def test_steps_are_told_as_they_arrive_and_what_is_next_begins_at_once(pro
 
 async def test_a_child_is_open_or_ended_or_of_no_use(problem):
     def simulate(problem, node, seed):
-        kinds = ("2 + 2\n\n", 4, False), ("\\boxed{4}\n\n", 4, False), ("4", 1, True), ("x", 99, False)
+        kinds = (
+            ("2 + 2\n\n", 4, False),
+            ("\\boxed{4}\n\n", 4, False),
+            ("4", 1, True),
+            ("x", 99, False),
+        )
         return Step(*kinds[next(draws)])
 
     draws = iter(range(4))
@@ -183,6 +188,7 @@ def snapshot(value):
     return [snapshot(part) for part in value] if isinstance(value, list) else copy.copy(value)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(POLICIES)), st.integers(0, 10**6), st.integers(1, 8))
 def test_after_a_fault_a_policy_is_as_if_it_had_not_asked(name, seed, slots):
     policy, tree, rng, flying = POLICIES[name](), Tree(seed), random.Random(seed), []
@@ -311,10 +317,11 @@ async def test_a_fault_of_the_verifier_ends_the_search(world, problem):
 # --- budgets ------------------------------------------------------------------------------------
 
 
-async def test_out_of_budget_nothing_more_is_asked_and_what_is_in_flight_is_told(problem):
+@pytest.mark.parametrize("order", [(), ("/1", "/9")], ids=["free", "recorded with more"])
+async def test_out_of_budget_nothing_more_is_asked_and_what_is_in_flight_is_told(problem, order):
     backend = waiting(2.0, BudgetExhausted("Nothing is left.", limit="calls"), 3.0)
     script = Script([steps(0, 1, 2), steps(3)])
-    driver, _ = await driven(script, problem, backend)
+    driver, _ = await driven(script, problem, backend, order=order)
     assert driver.dry and script.lines == [steps(3)]
     assert script.order == [1, 0, 2]
 
@@ -345,8 +352,6 @@ async def test_the_order_of_another_search_is_refused(world, problem):
     result = await tts.solve(
         problem, strategy=AsyncBeam(8, 2), backend=world.backend(), verifier=LengthVerifier()
     )
-    other = replace(AsyncBeam(8, 4).replaying([result]))
+    other = AsyncBeam(8, 4).replaying([result])
     with pytest.raises(StrategyError, match=r"does not fit this search: step .* is not in flight"):
-        await tts.solve(
-            problem, strategy=other, backend=world.backend(), verifier=LengthVerifier()
-        )
+        await tts.solve(problem, strategy=other, backend=world.backend(), verifier=LengthVerifier())

@@ -121,6 +121,7 @@ class Frontier:
     dry: bool = False
     _flying: dict[Expand, asyncio.Task[Trajectory]] = field(default_factory=dict)
     _dropped: list[asyncio.Task[Trajectory]] = field(default_factory=list)
+    _landed: asyncio.Queue[Expand] = field(default_factory=asyncio.Queue)
     _faults: Counter[str] = field(default_factory=Counter)
 
     async def run(self) -> None:
@@ -167,22 +168,26 @@ class Frontier:
         room = self.stepper.room(env, self.problem, step.node)
         if not room:
             raise self._broken("expanded an answer that cannot be continued")
-        drawing = take_step(env, self.stepper, step.node, step.child, room)
-        self._flying[step] = asyncio.create_task(drawing)
+        task = asyncio.create_task(take_step(env, self.stepper, step.node, step.child, room))
+        task.add_done_callback(lambda _: self._landed.put_nowait(step))
+        self._flying[step] = task
 
     async def _arrival(self) -> Expand:
         """The step to tell of next: the first to arrive, or the one whose turn it is."""
-        eligible = self._flying
         if len(self.arrived) < len(self.order) and not self.dry:
             turn = self.order[len(self.arrived)]
-            eligible = {step: task for step, task in eligible.items() if step.name == turn}
-            if not eligible:
+            step = next((step for step in self._flying if step.name == turn), None)
+            if step is None:
                 raise StrategyError(
                     f"The recorded order does not fit this search: step {turn} is not in flight.",
                     hint="Replay with the strategy, seed and model of the record.",
                 )
-        await asyncio.wait(eligible.values(), return_when=asyncio.FIRST_COMPLETED)
-        return next(step for step, task in eligible.items() if task.done())
+            await asyncio.wait([self._flying[step]])
+            return step
+        while True:
+            step = await self._landed.get()
+            if step in self._flying and self._flying[step].done():  # neither told nor dropped
+                return step
 
     async def _tell(self, step: Expand) -> None:
         """Tell the policy of a step that is done; a fault is raised if it is one too many."""

@@ -62,8 +62,8 @@ class AsyncBeam:
     def replaying(self, results: Sequence[Result]) -> Strategy:
         """The same search, which takes the steps of these problems in the order they had then.
 
-        Where a budget ended the search, or its like is replayed with another one, the end may
-        differ: what an aborted step has cost depends on the clock.
+        Where a budget ended the search, it may end elsewhere: what aborted steps have cost depends
+        on how far they had come.
         """
         known = {
             (result.problem_id, result.repeat): result.details["order"]
@@ -91,13 +91,13 @@ class Level:
         seen: How many answers; copies, and those that are of no use, included.
         clock: Tokens that had to be generated one after another before all of them were known.
         ranked: The others, the best first, the earlier one in a tie.
-        promoted: Those of them that got a place.
+        promoted: Those of them that got a place, by key.
     """
 
     seen: int = 0
     clock: int = 0
     ranked: list[Child] = field(default_factory=list)
-    promoted: list[Child] = field(default_factory=list)
+    promoted: set[str] = field(default_factory=set)
     _texts: set[str] = field(default_factory=set)
 
     def add(self, child: Child, clock: int) -> None:
@@ -110,7 +110,7 @@ class Level:
 
     def first(self, top: int) -> Child | None:
         """The best without a place, if it is among the best `top`."""
-        return next((c for c in self.ranked[:top] if c not in self.promoted), None)
+        return next((c for c in self.ranked[:top] if c.node.key not in self.promoted), None)
 
 
 @dataclass(eq=False)
@@ -127,32 +127,31 @@ class Ladder:
     width: int = 4
     max_steps: int = 40
     _levels: list[Level] = field(default_factory=list)  # by depth, from 1
-    _line: list[Expand] = field(default_factory=list)  # what is to be drawn, or in flight
-    _flying: set[Expand] = field(default_factory=set)
+    _due: list[Expand] = field(default_factory=list)
+    _flying: dict[Expand, None] = field(default_factory=dict)  # a set in order
     _deepest: int = 0  # that a step has come to
     _full: int = 0  # the deepest depth without a free place; those above are of no more use
 
     def __post_init__(self) -> None:
-        self._line += (Expand(Trajectory.root(), child) for child in range(self.n))
+        self._due += (Expand(Trajectory.root(), child) for child in range(self.n))
 
     def ask(self, free: int) -> Sequence[Action]:
         """Draw what stands in line; give places while that leaves slots free."""
         drops: list[Action] = []
-        while len(due := self._due()) < free + len(drops) and (found := self._promotable()):
+        while len(self._due) < free + len(drops) and (found := self._promotable()):
             drops += self._promote(*found)
-        if not self._line:
-            return [*drops, Finish()]
-        due = due[: free + len(drops)]
-        self._flying.update(due)
-        return [*drops, *due]
+        steps, self._due = self._due[: free + len(drops)], self._due[free + len(drops) :]
+        self._flying.update(dict.fromkeys(steps))
+        return [*drops, *steps] if self._flying else [Finish()]
 
     def tell(self, step: Expand, outcome: Child | TTSError) -> None:
-        """Rank a child; after a fault its step stands in line again."""
-        self._flying.remove(step)
+        """Rank a child; after a fault its step is due again."""
+        del self._flying[step]
         if isinstance(outcome, Child):
-            self._line.remove(step)
             self._deepest = max(self._deepest, step.depth)
             self._level(step.depth).add(outcome, outcome.node.clock)
+        else:
+            self._due.insert(0, step)
 
     def counts(self) -> dict[str, list[int]]:
         """How many were seen at each depth that a step has come to, from 1, and got a place."""
@@ -161,9 +160,6 @@ class Ladder:
             "seen": [level.seen for level in levels],
             "promoted": [len(level.promoted) for level in levels],
         }
-
-    def _due(self) -> list[Expand]:
-        return [step for step in self._line if step not in self._flying]
 
     def _level(self, depth: int) -> Level:
         while len(self._levels) < depth:
@@ -184,22 +180,22 @@ class Ladder:
         """Whether nothing more can come to a depth."""
         above = self._levels[self._full : depth - 1]
         waiting = any(len(level.promoted) < len(level.ranked) for level in above)
-        return not waiting and all(step.depth > depth for step in self._line)
+        return not waiting and all(s.depth > depth for s in (*self._due, *self._flying))
 
     def _promote(self, depth: int, child: Child, clock: int) -> list[Drop]:
         """Give a place, and drop what comes too late for one."""
         level = self._level(depth)
-        level.promoted.append(child)
+        level.promoted.add(child.node.key)
         if child.ended:
             self._level(depth + 1).add(child, clock)
         else:
             node = child.node.after(clock)
-            self._line += (Expand(node, number) for number in range(self.width))
+            self._due += (Expand(node, number) for number in range(self.width))
         if len(level.promoted) < self.n // self.width:
             return []
         self._full = depth
-        late = [step for step in self._line if step.depth <= depth]
-        drops = [Drop(step) for step in late if step in self._flying]
-        self._line = [step for step in self._line if step.depth > depth]
-        self._flying.difference_update(late)
-        return drops
+        self._due = [step for step in self._due if step.depth > depth]
+        late = [step for step in self._flying if step.depth <= depth]
+        for step in late:
+            del self._flying[step]
+        return [Drop(step) for step in late]
