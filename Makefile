@@ -14,7 +14,7 @@ demo: setup ## Compare strategies on a real model; results in outputs/demo
 	$(VENV)/bin/tts run experiment=demo
 
 test: setup ## Run all tests
-	$(PY) -m pytest
+	$(PY) -m pytest -n 2 --dist loadgroup
 
 check: setup ## Format, lint, types
 	$(PY) -m ruff format --check .

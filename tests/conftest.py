@@ -12,6 +12,17 @@ from tts.tasks import Item, ItemTask
 from tts.testing import World
 from tts.types import Problem
 
+_ENGINES = {"vllm_backend", "vllm_server"}
+"""Fixtures that last for a session: one engine each, not one a worker."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Side by side: a file stays together, and so does all that shares an engine."""
+    for item in items:
+        engine = item.get_closest_marker("engine") or _ENGINES & set(item.fixturenames)
+        item.add_marker(pytest.mark.xdist_group("engine" if engine else str(item.path)))
+
 
 @pytest.fixture
 def world() -> World:

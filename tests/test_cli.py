@@ -109,7 +109,7 @@ BAD = [
     ([S, "stratgy=greedy"], "There is no field stratgy.", "Did you mean strategy?"),
     ([S, "strategy=best_of"], "There is no strategy 'best_of'.", "strategy=best_of_n"),
     ([S, "experiment=dem"], "There is no experiment 'dem'.", "experiment=demo"),
-    ([S, "strategy=3"], "strategy=3 is no choice.", "There are: best_of_n"),
+    ([S, "strategy=3"], "strategy=3 is no choice.", "There are: a_star"),
     ([S, "verifier=null"], "verifier=null is no choice.", "There are: likelihood, none"),
     ([S, "nonsense=1"], "There is no field nonsense.", "--help"),
     ([S, "budget.completion_token=2k"], "completion_token.", "budget.completion_tokens?"),

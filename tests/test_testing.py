@@ -202,7 +202,7 @@ class Context:
     backend = None
 
     def __init__(self):
-        self.settled = []
+        self.settled, self.memory = [], {}
 
     @asynccontextmanager
     async def work(self, bound):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import AsyncIterator, Hashable, Sequence
+from collections.abc import AsyncIterator, Hashable, MutableMapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 from tts._metering import Account, MeteredBackend
 from tts.budget.desk import Desk
@@ -48,6 +49,11 @@ class Context:
     backend: MeteredBackend
     seed: int
     names: tuple[Hashable, ...]
+
+    @property
+    def memory(self) -> MutableMapping[Hashable, Any]:
+        """What verifiers keep for this problem."""
+        return self.backend.account.memory
 
     @asynccontextmanager
     async def work(self, bound: Usage) -> AsyncIterator[Tab]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any
@@ -45,6 +45,7 @@ class Account:
     usage: Usage = Usage()
     leaves: list[Trajectory] = field(default_factory=list)
     scores: dict[Trajectory, Score] = field(default_factory=dict)  # by the node itself
+    memory: dict[Hashable, Any] = field(default_factory=dict)  # the verifiers'
     decisions: list[Grant | Stop] = field(default_factory=list)
     best: Candidate | None = None
     limit: str = ""  # the first limit that refused or shortened a request

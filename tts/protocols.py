@@ -6,7 +6,7 @@ No base class is needed: these are structural types. `tts.testing` holds contrac
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
+from collections.abc import AsyncIterator, Hashable, Mapping, MutableMapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, runtime_checkable
 
@@ -105,6 +105,11 @@ class VerifierContext(Protocol):
     @property
     def backend(self) -> Backend:
         """A model to ask; its tokens are charged as verifier tokens."""
+        ...
+
+    @property
+    def memory(self) -> MutableMapping[Hashable, Any]:
+        """Whatever verifiers keep between two calls for this problem; empty at its start."""
         ...
 
     def work(self, bound: Usage) -> AbstractAsyncContextManager[Charge]:

@@ -10,7 +10,7 @@ import asyncio
 import json
 import math
 import random
-from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
+from collections.abc import AsyncIterator, Hashable, Mapping, MutableMapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -270,6 +270,11 @@ class _Counting:
         """That of the other context."""
         return self.inner.backend
 
+    @property
+    def memory(self) -> MutableMapping[Hashable, Any]:
+        """That of the other context."""
+        return self.inner.memory
+
     @asynccontextmanager
     async def work(self, bound: Usage) -> AsyncIterator[Charge]:
         """A block that is counted, with what it owes."""
@@ -322,6 +327,7 @@ class _Free:
     """A context in which nothing is paid for: a model to ask, and chance."""
 
     backend: Backend
+    memory: dict[Hashable, Any] = field(default_factory=dict)
 
     @asynccontextmanager
     async def work(self, bound: Usage) -> AsyncIterator[Charge]:

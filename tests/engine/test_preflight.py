@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tts.engine import EngineConfig, Hardware, Shape, check, resolve
+from tts.engine import EngineConfig, Hardware, Shape, check, memory, resolve
 from tts.errors import ConfigError, ModelNotFound, Unsupported
 
 AVX2 = Hardware(2, 16.0, frozenset({"avx2"}))
@@ -26,6 +27,12 @@ FP8 = {
     "quant_method": "compressed-tensors",
     "config_groups": {"g": {"weights": {"num_bits": 8, "type": "float"}}},
 }
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch):
+    """These machines run no other engine, whatever this process does."""
+    monkeypatch.setattr(memory, "_TENANTS", weakref.WeakSet())
 
 
 def examine(hardware, shape=SHAPE, operators=(), **given):

@@ -80,7 +80,7 @@ seeds = st.integers(0, 10**6)
 @given(seeds, st.integers(1, 3), st.integers(1, 4), st.integers(1, 4))
 def test_under_the_consistent_cost_the_first_goal_is_the_best_of_all(seed, k, depth, pops):
     tree = Tree(seed, depth)
-    search = searched(tree, k=k, pops=pops)
+    search = searched(tree, k=k, pops=pops, cost="consistent")
     best = min((f(goal, "consistent") for goal in goals(tree, k)), default=None)
     assert best == (f(search.goal.trajectory, "consistent") if search.goal else None)
 
@@ -88,7 +88,7 @@ def test_under_the_consistent_cost_the_first_goal_is_the_best_of_all(seed, k, de
 @settings(deadline=None)
 @given(seeds)
 def test_under_the_consistent_cost_f_never_falls(seed):
-    search = searched(Tree(seed), k=3)
+    search = searched(Tree(seed), k=3, cost="consistent")
     popped = [state.f for state in search.popped]
     assert popped == sorted(popped)
     for state in search.popped:
@@ -155,16 +155,16 @@ def judgement(problem, text):
 
 def test_of_equal_f_the_smaller_h_comes_first_then_the_deeper_then_the_earlier():
     # All have f = 1, as the scores only rise.
-    assert fed(Search(k=2), [0.25, 0.5])[-1] == "1."
-    assert fed(Search(k=2), [0.5, 0.5])[-1] == "0."
-    assert fed(Search(k=2), [0.5, 0.5], [0.5, 0.25])[-1] == "0.0."
-    assert fed(Search(k=2), [0.5, 0.5], [0.25, 0.25])[-1] == "1."
+    assert fed(Search(k=2, cost="consistent"), [0.25, 0.5])[-1] == "1."
+    assert fed(Search(k=2, cost="consistent"), [0.5, 0.5])[-1] == "0."
+    assert fed(Search(k=2, cost="consistent"), [0.5, 0.5], [0.5, 0.25])[-1] == "0.0."
+    assert fed(Search(k=2, cost="consistent"), [0.5, 0.5], [0.25, 0.25])[-1] == "1."
 
 
 def test_a_rise_of_h_costs_what_the_readings_say():
     # After 0.9 comes 0.5; beside it stands 0.3. f of the two: 1.4 and 1; 0.9 and 0.7; 0.5 and 0.7.
     rounds = ([0.9, 0.3], [0.5, 0.1])
-    assert fed(Search(k=2), *rounds)[-1] == "1."
+    assert fed(Search(k=2, cost="consistent"), *rounds)[-1] == "1."
     assert fed(Search(k=2, cost="drops"), *rounds)[-1] == "1."
     assert fed(Search(k=2, cost="none"), *rounds)[-1] == "0.0."
 
@@ -172,7 +172,7 @@ def test_a_rise_of_h_costs_what_the_readings_say():
 @settings(deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=9))
 def test_rounding_splits_no_ties(scores):
-    search = Search(k=1)
+    search = Search(k=1, cost="consistent")
     fed(search, *([score] for score in sorted(scores)))
     assert {state.f for state in search.popped} == {1.0}
 

@@ -32,7 +32,7 @@ lanes = st.lists(
 )
 
 
-def places(data, lanes) -> int:
+def places(data, lanes):
     return data.draw(st.integers(1, len(lanes)), label="k")
 
 

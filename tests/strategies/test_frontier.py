@@ -239,7 +239,7 @@ def same(one, other):
     return texts[0] == texts[1] and (one.answer, one.details) == (other.answer, other.details)
 
 
-@pytest.mark.parametrize("strategy", SEARCHES, ids=repr)
+@pytest.mark.parametrize("strategy", SEARCHES, ids=lambda s: type(s).__name__)
 async def test_faults_of_single_steps_leave_no_trace(problem, strategy):
     how = {"verifier": LengthVerifier(), "max_tokens": 100}
     plain = await tts.solve(problem, strategy=strategy, backend=World().backend(), **how)
@@ -253,7 +253,7 @@ async def test_faults_of_single_steps_leave_no_trace(problem, strategy):
         assert faults.total() > 2 and backend.open_streams == 0
 
 
-@pytest.mark.parametrize("strategy", SEARCHES, ids=repr)
+@pytest.mark.parametrize("strategy", SEARCHES, ids=lambda s: type(s).__name__)
 async def test_the_death_of_an_engine_fails_many_steps_but_each_only_once(problem, strategy):
     class Mortal(VirtualClock):
         sleeps, killed = 0, 0

@@ -15,7 +15,8 @@ from tts.testing import LengthVerifier
 from tts.types import Capability
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-STRATEGIES = [getattr(strategies, name) for name in strategies.__all__]
+KINDS = [getattr(strategies, name) for name in strategies.__all__]
+STRATEGIES = [kind for kind in KINDS if hasattr(kind, "requires")]
 VERIFIERS = [None, LengthVerifier(), tts.Likelihood()]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
@@ -143,20 +144,22 @@ async def test_a_growing_chain_pays_only_what_is_new(prm, token_checkpoint):
 
 
 async def test_the_accounts_do_not_depend_on_what_the_cache_holds(prm):
-    chain, judged = answer(*LONG[:3]), answer(*LONG[:2]).scored(tts.Score(0.5, "probability"))
-    grown = judged.extend(Segment(LONG[2]), child=0, clock=0)
-    ahead = judged.extend(Segment("7"), child=0, clock=0)
-    paid = []
+    """Each node of a tree is paid once, the prompt too; in every problem anew."""
+    stem = answer(*LONG[:2])
+    one, other = (stem.extend(Segment(LONG[n]), child=n, clock=0) for n in (2, 3))
+    prompt, short, long, wide = (
+        len(encoded(prm, t).ids) for t in (Trajectory.root(), stem, one, other)
+    )
+    apart = Trajectory.root().extend(Segment("48-29=19\n\n"), child=7, clock=0)
+    flops = prm._source.model.flops
+    expected = [flops(0, long), flops(short, wide), 0.0]
+    expected.append(flops(prompt, len(encoded(prm, apart).ids)))
     for fresh in (sharing(prm, "prod"), sharing(prm, "min")):
-        for trajectory in (chain, grown, ahead):
-            ctx = surroundings()
+        ctx, paid = surroundings(), [0.0]
+        for trajectory in (one, other, one, apart):
             await fresh.score(SUM, [trajectory], ctx)
             paid.append(ctx.backend.account.usage.flops)
-    model, lengths = prm._source.model, [len(encoded(prm, t).ids) for t in (judged, chain, ahead)]
-    assert paid[:3] == paid[3:]
-    assert paid[0] == model.flops(0, lengths[1])
-    assert paid[1] == pytest.approx(model.flops(lengths[0], lengths[1]))
-    assert paid[2] == pytest.approx(model.flops(lengths[0], lengths[2]))
+        assert [b - a for a, b in pairwise(paid)] == pytest.approx(expected)
 
 
 async def test_what_was_read_before_is_not_asked_again(prm):
@@ -165,7 +168,7 @@ async def test_what_was_read_before_is_not_asked_again(prm):
     requests, flops = fresh.stats.requests, ctx.backend.account.usage.flops
     assert await raw(fresh, PREFIXES, ctx) == first
     assert fresh.stats.requests == requests
-    assert ctx.backend.account.usage.flops == 2 * flops
+    assert ctx.backend.account.usage.flops == flops
     tokens = sum(len(encoded(prm, t).ids) for t in PREFIXES)
     assert ctx.backend.account.usage.verifier_tokens == 2 * tokens
 

@@ -10,7 +10,8 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from tts.errors import CapabilityMissing
 from tts.evaluation.estimators import (
@@ -116,6 +117,7 @@ class _Offline:
     """What a verifier may touch here: no model. See `tts.protocols.VerifierContext`."""
 
     problem_id: str
+    memory: dict[Hashable, Any] = field(default_factory=dict)
 
     @property
     def backend(self) -> Backend:

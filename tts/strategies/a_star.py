@@ -14,6 +14,9 @@ on the way to a state:
     drops        g' = g + max(0, h' - h), so f = h + rises: drops of the reward are paid for.
     none         g' = 0, so f = h: greedy best-first search.
 
+`drops` is the default: with `consistent` a good path whose reward dips once waits for all poor first
+steps, whose h never rose (see `experiments/search_at_equal_compute`).
+
 Not of the paper: `pops` above 1 continues several states at once, for throughput; `frontier` bounds
 what is kept open. Both keep the result independent of the order in which steps arrive.
 """
@@ -62,7 +65,7 @@ class AStar:
     """
 
     k: int = 4
-    cost: Cost = "consistent"
+    cost: Cost = "drops"
     pops: int = 1
     frontier: int | None = None
     max_expansions: int = 100
@@ -78,7 +81,7 @@ class AStar:
         if self.cost not in get_args(Cost):
             raise ConfigError(
                 f"strategy.cost is {self.cost!r}; it must be one of {', '.join(get_args(Cost))}.",
-                hint="Set strategy.cost=consistent.",
+                hint="Set strategy.cost=drops.",
             )
 
     @property
@@ -167,7 +170,7 @@ class Search:
     """
 
     k: int = 4
-    cost: Cost = "consistent"
+    cost: Cost = "drops"
     pops: int = 1
     cap: int | None = None
     max_expansions: int = 100

@@ -137,9 +137,9 @@ class PRM:
     ) -> list[Score]:
         """One probability a trajectory, or one reward of an outcome model without bounds.
 
-        All are read at once. A reading is charged with the tokens of the text, once. Those that
-        were read when the nearest judged ancestor of the trajectory was, cost no FLOPs on an engine
-        with a prefix cache; what the cache really holds makes no difference to the accounts.
+        All are read at once. A reading is charged with the tokens of the text, once. On an engine
+        with a prefix cache those of nodes that were read before in this problem, on whatever
+        branch, cost no FLOPs; what the cache really holds makes no difference to the accounts.
 
         Raises:
             ContextTooLong: An answer is too long for the model; nothing was spent.
@@ -149,7 +149,7 @@ class PRM:
         """
         texts = [self._encoded(problem, trajectory) for trajectory in trajectories]
         again = [
-            self._read_before(problem, trajectory, text)
+            self._read_before(problem, trajectory, text, ctx)
             for trajectory, text in zip(trajectories, texts, strict=True)
         ]
         return await together(
@@ -182,11 +182,17 @@ class PRM:
             scores = await self._reader.read(encoded)
         return Score(aggregate(scores, self._aggregation), self._scale)
 
-    def _read_before(self, problem: Problem, trajectory: Trajectory, encoded: Encoded) -> int:
-        """Tokens at the beginning of a text that a judged ancestor of the answer shares."""
-        above = trajectory.parent
-        while above is not None and above.score is None:
+    def _read_before(
+        self, problem: Problem, trajectory: Trajectory, encoded: Encoded, ctx: VerifierContext
+    ) -> int:
+        """Tokens at the beginning of a text that were read before in this problem."""
+        read: set[tuple[str, str]] = ctx.memory.setdefault((PRM, id(self)), set())
+        above: Trajectory | None = trajectory
+        fresh = []
+        while above is not None and (name := _name(above)) not in read:
+            fresh.append(name)
             above = above.parent
+        read.update(fresh)
         if above is None or not self._source.caches:
             return 0
         ids = self._encoded(problem, above).ids
@@ -211,6 +217,11 @@ class PRM:
         """Tokens that the model reads of a problem without an answer."""
         empty = Trajectory.root()
         return len(self._format.encode(problem, empty, self._source.text, True).ids)
+
+
+def _name(node: Trajectory) -> tuple[str, str]:
+    """What a node is known by; the key alone is not enough where siblings were cut."""
+    return node.key, node.segment.text if node.segment else ""
 
 
 def _refuse_settings_of_a_server(served_name: str | None, tokenizer: str | None) -> None:
