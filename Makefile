@@ -12,6 +12,7 @@ setup: ## Make the virtual environment (CPU or CUDA, by the hardware)
 
 demo: setup ## Compare strategies on a real model; results in outputs/demo
 	$(VENV)/bin/tts run experiment=demo
+	$(VENV)/bin/tts show outputs/demo --arm a_star
 
 test: setup ## Run all tests
 	$(PY) -m pytest -n 2 --dist loadgroup

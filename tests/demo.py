@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 
+SEARCHES = ("a_star", "particle_filter")
+"""Its arms that go step by step; a simulated answer has no steps."""
+
+
 def likely(arm: str) -> str:
     """An override: the arm of that strategy has its samples judged by their likelihood."""
     return f'arms.{arm}=["strategy={arm}","strategy.n=16","verifier=likelihood"]'
@@ -10,4 +14,5 @@ def likely(arm: str) -> str:
 
 SIMULATED = (
     "experiment=demo", "backend=simulated", likely("best_of_n"), likely("weighted_best_of_n"),
+    *(f"~arms.{arm}" for arm in SEARCHES),
 )  # fmt: skip

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.demo import SIMULATED, likely
+from tests.demo import SEARCHES, SIMULATED, likely
 from tests.evaluation.test_report import CONTRACT
 from tts.backends.simulated import SimulatedBackend
 from tts.backends.vllm import VLLMBackend
@@ -140,7 +140,7 @@ BAD = [
     ([S, "backend.accuracy=2"], "backend.accuracy is 2", ""),
     ([S, "hydra.run.dir=long.jsonl"], "long.jsonl cannot be written to", "hydra.run.dir"),
     ([S, "experiment=demo", "strategy=greedy"], "Arm 'greedy' of this experiment", "arms=null"),
-    ([S, "experiment=demo", "strategy.k=2"], "There is no field strategy.k.", "strategy.n?"),
+    ([S, "experiment=demo", "strategy.nn=2"], "There is no field strategy.nn.", "strategy.n?"),
     ([S, "experiment=demo", "arms.greedy=3"], "arms.greedy is 3; it must be a list", "arms.greedy"),
     ([S, "experiment=demo", "+arms.x=[strategy=foo]"], "is no override", "Quote"),
     (["model=mini-resoner"], "There is no model 'mini-resoner'.", "model=mini-reasoner"),
@@ -331,6 +331,7 @@ def test_arms_share_one_backend_and_the_same_draws(made):
 
 def test_the_command_line_reaches_the_arms_that_it_fits():
     words = (*SMALL, "experiment=demo", likely("weighted_best_of_n"), "~arms.best_of_n")
+    words += tuple(f"~arms.{arm}" for arm in SEARCHES)
     assert tts(*words, "strategy.n=3", "hydra.run.dir=out") == 0
     assert [(row["strategy"], row["n"]) for row in summary("out")] == [
         ("greedy", None),
@@ -509,7 +510,7 @@ def test_the_demonstration_on_the_real_engine():
     )
     assert done.returncode == 0, done.stderr
     rows = summary("out")
-    assert [row["strategy"] for row in rows] == ARMS
+    assert [row["strategy"] for row in rows] == [*ARMS, *SEARCHES]
     assert all(row["backend"] == "vllm" and row["n_failed"] == 0 for row in rows)
     assert all(row["completion_tokens"] > 0 for row in rows)
     about = json.loads(Path("out/provenance.json").read_text())
