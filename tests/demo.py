@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 SEARCHES = ("a_star", "particle_filter")
 """Its arms that go step by step; a simulated answer has no steps."""
 
