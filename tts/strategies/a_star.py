@@ -14,8 +14,8 @@ on the way to a state:
     drops        g' = g + max(0, h' - h), so f = h + rises: drops of the reward are paid for.
     none         g' = 0, so f = h: greedy best-first search.
 
-`drops` is the default: with `consistent` a good path whose reward dips once waits for all poor first
-steps, whose h never rose (see `experiments/search_at_equal_compute`).
+`drops` is the default: with `consistent` a good path whose reward dips once waits for all poor
+first steps, whose h never rose (see `experiments/search_at_equal_compute`).
 
 Not of the paper: `pops` above 1 continues several states at once, for throughput; `frontier` bounds
 what is kept open. Both keep the result independent of the order in which steps arrive.
