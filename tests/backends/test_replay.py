@@ -252,6 +252,20 @@ async def test_an_engines_answer_is_continued_token_by_token(vllm_backend, folde
 
 
 @pytest.mark.engine
+async def test_a_race_out_of_the_cache_costs_what_a_race_costs(vllm_backend, folder):
+    backend = ReplayBackend(vllm_backend, folder)
+    options = {"backend": backend, "max_tokens": 200}
+    whole = await tts.solve(CHAT, strategy=tts.SelfConsistency(n=8), **options)
+    before = vllm_backend.stats.generation_tokens
+    race = await tts.solve(CHAT, strategy=tts.FirstFinish(n=8), **options)
+    backend.archive.close()
+    assert vllm_backend.stats.generation_tokens == before
+    shortest = min(c.trajectory.clock for c in whole.candidates if c.answer)
+    assert race.best.trajectory.clock == shortest
+    assert race.usage.completion_tokens <= 8 * (shortest + 1) < whole.usage.completion_tokens
+
+
+@pytest.mark.engine
 async def test_a_run_on_the_engine_is_replayed_without_it(vllm_backend, folder):
     results = []
     for offline in (False, True):

@@ -201,6 +201,8 @@ class ReplayStream:
         rest = self._plan.rest
         held: Chunk | None = None
         if self._left and (rest is None or self._request.watch):
+            if self._request.watch:
+                await asyncio.sleep(0)  # streams that are watched together go on together
             chunk, self._at = self._left.popleft()
             past = self._plan.past
             if rest is None and not self._left and past is not None:
