@@ -58,7 +58,7 @@ async def test_room_is_what_the_answer_and_the_step_leave(world, problem):
 async def test_steps_side_by_side_start_at_the_barrier_and_differ(world, problem):
     async def look(problem, env):
         early, late = ROOT.after(5), ROOT.after(11)
-        children = await side_by_side(env, problem, Stepper(), [early, late], 3)
+        children = (await side_by_side(env, problem, Stepper(), [early, late], 3)).values()
         assert len({child.key for child in children}) == 6
         assert len({child.text for child in children}) > 1
         for child in children:
@@ -70,7 +70,7 @@ async def test_steps_side_by_side_start_at_the_barrier_and_differ(world, problem
 
 async def test_steps_that_the_budget_cannot_pay_are_left_out(world, problem):
     async def look(problem, env):
-        drawn.extend(await side_by_side(env, problem, Stepper(), [ROOT], 8))
+        drawn.extend((await side_by_side(env, problem, Stepper(), [ROOT], 8)).values())
 
     drawn = []
     budget = tts.Budget(calls=6)  # three steps with their judgements

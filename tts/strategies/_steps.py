@@ -128,24 +128,6 @@ async def side_by_side(
     after: int = 0,
     first: int = 0,
     slots: int | None = None,
-) -> list[Trajectory]:
-    """The children of `numbered_steps`, ordered by number."""
-    steps = await numbered_steps(
-        env, problem, stepper, nodes, copies, after=after, first=first, slots=slots
-    )
-    return list(steps.values())
-
-
-async def numbered_steps(
-    env: Env,
-    problem: Problem,
-    stepper: Stepper,
-    nodes: Sequence[Trajectory],
-    copies: int = 1,
-    *,
-    after: int = 0,
-    first: int = 0,
-    slots: int | None = None,
 ) -> dict[int, Trajectory]:
     """The barrier of particle filters and beams: a judged step for each of `nodes`, `copies` times.
 

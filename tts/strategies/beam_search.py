@@ -96,9 +96,10 @@ async def climb(
     beam, ended, copies, clock = [Trajectory.root()], list[Trajectory](), n, 0
     kept: list[int] = []
     for _ in range(stepper.max_steps):
-        drawn = await side_by_side(
+        steps = await side_by_side(
             env, problem, stepper, beam, copies, after=clock, first=branch * n
         )
+        drawn = list(steps.values())
         if not drawn:
             break
         clock = max(node.clock for node in drawn)

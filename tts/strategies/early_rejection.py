@@ -96,9 +96,10 @@ class EarlyRejection:
         for _ in range(self.stepper.max_steps):
             tau = self._tau(log.lengths)
             cutting = replace(self.stepper, max_tokens=tau or self.stepper.max_tokens)
-            pieces = await side_by_side(
+            drawn = await side_by_side(
                 env, problem, cutting, beam, copies, after=clock, slots=self.first_batch
             )
+            pieces = list(drawn.values())
             if not pieces:
                 break
             clock = max(piece.clock for piece in pieces)

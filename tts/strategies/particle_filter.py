@@ -39,7 +39,7 @@ from tts.errors import ConfigError
 from tts.protocols import Env, VerifierContext
 from tts.selectors import BestScore
 from tts.strategies._resampling import RESAMPLERS, effective_size, log_mean, normalised
-from tts.strategies._steps import STEPWISE, Harvest, Stepper, check_width, numbered_steps
+from tts.strategies._steps import STEPWISE, Harvest, Stepper, check_width, side_by_side
 from tts.types import Candidate, Capability, Problem, Result, Score, Trajectory, Usage
 
 CLIP = 1e-7
@@ -150,14 +150,14 @@ class ParticleFilter:
             estimate = log_mean([p.weight for p in particles])
             details["log_normaliser"] = estimate if estimate > -math.inf else None
         best = await self._choose(env, harvest.candidates, weights)
-        return Result(problem.id, best, tuple(harvest.candidates), details=details)
+        return Result(problem.id, best, harvest.candidates, details=details)
 
     async def _step(
         self, problem: Problem, env: Env, particles: Sequence[Particle], now: int, number: int
     ) -> list[Particle]:
         """The `number`-th step of the open particles, begun at time `now`; all are weighed."""
         nodes = [p.node for p in particles if p.open]
-        drawn = await numbered_steps(env, problem, self.stepper, nodes, after=now)
+        drawn = await side_by_side(env, problem, self.stepper, nodes, after=now)
         children = map(drawn.get, range(len(nodes)))
         last = number == self.stepper.max_steps
         moved: list[Particle] = []
