@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+ARMS = ("greedy", "self_consistency", "best_of_n", "weighted_best_of_n", "adaptive_consistency")
+"""Its arms of whole answers."""
+
 SEARCHES = ("a_star", "particle_filter")
 """Its arms that go step by step; a simulated answer has no steps."""
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.engine_fixtures import other_peoples_warnings
+from tests.folders import summary
 from tests.readers import Reader
 from tests.test_cli import environment
 from tts.backends.simulated import SimulatedBackend
@@ -47,10 +48,6 @@ def backends(monkeypatch):
 
 def run(*words):
     return main(["run", *SMALL, *words])
-
-
-def summary(folder):
-    return json.loads((Path(folder) / "summary.json").read_text())
 
 
 def test_arms_and_jobs_share_one_verifier_which_is_closed_in_the_end(backends):

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tts.backends.rehearsal import Rehearsal
-from tts.cli.jobs import Job
+from tts.cli.jobs import Job, short
 from tts.cli.workshop import Work, Workshop
 from tts.evaluation.earlier import Run, lengths, runs, speed
 from tts.evaluation.estimate import MOST_REHEARSED, Assumptions, Estimate, estimate, total
@@ -197,8 +197,7 @@ def _values(one: Estimate) -> Mapping[str, Any]:
 def _label(work: Work) -> str:
     """The arm's label, and what a sweep varies."""
     varied = [o for o in work.job.swept if o != f"strategy={work.arm.label}"]
-    short = [f"{key.rpartition('.')[2]}={v}" for key, _, v in (o.partition("=") for o in varied)]
-    return " ".join([work.arm.label, *short])
+    return " ".join([work.arm.label, *map(short, varied)])
 
 
 def _title(works: Sequence[Work]) -> str:

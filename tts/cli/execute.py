@@ -17,7 +17,7 @@ from pathlib import Path
 from rich.console import Console
 
 from tts.cli.claims import Pledge, decide, read_pledges
-from tts.cli.jobs import Job
+from tts.cli.jobs import Job, short
 from tts.cli.workshop import Work, Workshop
 from tts.errors import ConfigError
 from tts.evaluation import store as files
@@ -252,14 +252,8 @@ async def _close(parts: Iterable[Backend | Startable]) -> None:
 
 def _labelled(row: Row, job: Job) -> Row:
     """A row of a sweep, labelled with what was varied."""
-    varied = [_short(o) for o in job.swept if o != f"strategy={row.strategy}"]
+    varied = [short(o) for o in job.swept if o != f"strategy={row.strategy}"]
     return row.model_copy(update={"strategy": " ".join([row.strategy, *varied])})
-
-
-def _short(override: str) -> str:
-    """`budget.completion_tokens=2k` without the way to its field."""
-    key, equals, value = override.partition("=")
-    return key.rpartition(".")[2] + equals + value
 
 
 def _write(

@@ -35,11 +35,13 @@ class ArmConfig:
 
     Attributes:
         label: Unique in its job.
+        series: What it is a point of: arms that one entry of `arms` sweeps share it.
         config: All fields, of JSON types.
         choices: The chosen file of each group.
     """
 
     label: str
+    series: str
     config: Mapping[str, Any]
     choices: Mapping[str, str]
 
@@ -99,37 +101,59 @@ def _arms(
     choices = dict(cfg.hydra.runtime.choices)
     arms = {label: items for label, items in (config["arms"] or {}).items() if items is not None}
     if not arms:
-        yield ArmConfig(str(choices["strategy"]), config, choices)
+        name = str(choices["strategy"])
+        yield ArmConfig(name, name, config, choices)
         return
     unused = set(overrides)
-    composed = []
+    composed: dict[str, tuple[str, list[str]]] = {}
     for label, items in arms.items():
         if not isinstance(items, list):
             raise ConfigError(
                 f"arms.{label} is {items!r}; it must be a list of overrides.",
                 hint=f"Write 'arms.{label}=[\"strategy=greedy\"]'.",
             )
-        fitting = _fitting(known, label, [str(item) for item in items], overrides)
-        unused -= set(fitting)
-        composed.append((str(label), [*map(str, items), *fitting]))
-    for label, items in composed:
+        for point, swept in known.expand([str(item) for item in items], multirun=True):
+            fitting = _fitting(known, label, point, swept, overrides)
+            unused -= set(fitting)
+            name = " ".join([str(label), *map(short, swept)])
+            if name in composed:
+                raise ConfigError(
+                    f"Two arms of this experiment are called {name!r}.",
+                    hint="Give each a name, and each of its values, once.",
+                )
+            composed[name] = (str(label), [*point, *fitting])
+    for name, (series, items) in composed.items():
         cfg = known.compose([*items, *unused])  # what fits no arm is refused by the first
-        yield ArmConfig(label, _resolved(cfg), dict(cfg.hydra.runtime.choices))
+        yield ArmConfig(name, series, _resolved(cfg), dict(cfg.hydra.runtime.choices))
 
 
-def _fitting(known: Composer, label: str, items: list[str], overrides: Sequence[str]) -> list[str]:
+def short(override: str) -> str:
+    """`budget.completion_tokens=2k` without the way to its field."""
+    key, equals, value = override.partition("=")
+    return key.rpartition(".")[2] + equals + value
+
+
+def _fitting(
+    known: Composer,
+    label: str,
+    items: Sequence[str],
+    swept: Sequence[str],
+    overrides: Sequence[str],
+) -> list[str]:
     """The command line's overrides that an arm can take: `strategy.n` means nothing to greedy.
 
     Raises:
-        ConfigError: The command line chooses what the arm chooses itself.
+        ConfigError: The command line chooses what the arm chooses or sweeps itself.
     """
     mine = {_key(o) for o in known.parse(items)}
+    varied = {_key(o) for o in known.parse(swept)}
     parsed = known.parse(overrides)
     for override in parsed:
         key = _key(override)
-        if known.is_group(key) and key in mine:
+        if (known.is_group(key) and key in mine) or key in varied:
+            verb = "sweeps" if key in varied else "chooses"
             raise ConfigError(
-                f"Arm {label!r} of this experiment chooses its {key} itself, so"
+                f"Arm {label!r} of this experiment {verb} its {key} itself, so"
                 f" {override.input_line} says nothing.",
                 hint="Leave it out, or add arms=null to run a single configuration.",
             )

@@ -138,5 +138,5 @@ def _names(job: Job, arm: ArmConfig, setup: Setup, task: Task) -> Names:
         if setup.budget
         else {},
         seed=setup.seed,
-        series=" ".join([arm.label, *others]),
+        series=" ".join([arm.series, *others]),
     )
