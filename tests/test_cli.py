@@ -65,7 +65,7 @@ def test_help_and_version(capsys):
     assert "tts 0." in capsys.readouterr().out
     assert tts("--help") == 0
     text = capsys.readouterr().out
-    for word in ("best_of_n, dvts", "demo", "likelihood", "unlimited"):
+    for word in ("best_of_n, deep_conf, dvts", "demo", "likelihood", "unlimited"):
         assert word in text
 
 
@@ -170,6 +170,13 @@ def test_bad_input_is_answered_fast_and_without_the_engine():
     started = time.monotonic()
     subprocess.run([sys.executable, "-c", code], check=True, env=environment(), stderr=-3)
     assert time.monotonic() - started < 20  # five complaints; one takes a second or two
+
+
+def test_a_file_that_is_no_yaml_is_named_with_its_line(capsys):
+    Path("mine/strategy").mkdir(parents=True)
+    Path("mine/strategy/odd.yaml").write_text("# Odd.\nn: [1, a[b]]\n")
+    assert tts("--config-dir", "mine", "strategy=odd", *SMALL) == 2
+    assert "odd.yaml, line 2 cannot be read" in capsys.readouterr().err
 
 
 # --- a run --------------------------------------------------------------------------------------

@@ -12,12 +12,14 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "tts"
 
 # What the modules of each room may import from the package, besides their own room.
-BASE = {"types", "errors", "seeds", "protocols", "selectors"}
+BASE = {"types", "errors", "seeds", "watching", "protocols", "selectors"}
 ROOMS = {
     "types": set(),
     "errors": set(),
     "seeds": set(),
-    "protocols": {"types", "errors"},
+    "watching": {"types"},
+    "_thinking": {"watching"},
+    "protocols": {"types", "errors", "watching"},
     "selectors": {"types", "errors", "protocols"},
     "budget": BASE,
     "strategies": BASE | {"budget"},
@@ -26,10 +28,17 @@ ROOMS = {
     "engine": {"types", "errors"},
     "backends": BASE | {"budget", "engine"},
     "_metering": BASE | {"budget"},
-    "_environment": BASE | {"budget", "_metering"},
-    "solve": BASE | {"budget", "tasks", "_metering", "_environment"},
-    "testing": BASE | {"budget", "backends", "solve"},
-    "evaluation": BASE | {"budget", "tasks", "solve"},
+    "trimming": BASE,
+    "_crew": BASE | {"_thinking"},
+    "_questions": BASE,
+    "_watcher_contract": BASE,
+    "_watched": BASE | {"budget", "_metering", "_crew", "_questions"},
+    "_environment": BASE | {"budget", "_metering", "_watched"},
+    "_pairing": BASE,
+    "solve": BASE | {"budget", "tasks", "_metering", "_environment", "_pairing"},
+    "testing": BASE | {"budget", "backends", "solve", "_watcher_contract"},
+    "analysis": {"types", "errors", "watching", "protocols"},
+    "evaluation": BASE | {"budget", "tasks", "solve", "analysis"},
 }
 # Modules of other people that only these rooms may import at all.
 LIBRARIES = {

@@ -11,6 +11,7 @@ from tts.strategies import (
     AsyncBeam,
     BeamSearch,
     BestOfN,
+    DeepConf,
     EarlyRejection,
     FirstFinish,
     Greedy,
@@ -33,6 +34,7 @@ from tts.types import (
     Usage,
 )
 from tts.verifiers import PRM, Likelihood
+from tts.watching import Thinking
 
 __version__ = "0.1.0"
 
@@ -49,6 +51,7 @@ __all__ = [
     "Budget",
     "Candidate",
     "Capability",
+    "DeepConf",
     "EarlyRejection",
     "FirstFinish",
     "Fixed",
@@ -64,6 +67,7 @@ __all__ = [
     "Score",
     "SelfConsistency",
     "Stepper",
+    "Thinking",
     "Trajectory",
     "Usage",
     "WeightedBestOfN",

@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tts._metering import Account, MeteredBackend
+from tts._watched import WatchedBackend
 from tts.budget.desk import Desk
 from tts.budget.pot import Pot
 from tts.errors import BudgetExhausted, CapabilityMissing, StrategyError, VerifierError
-from tts.protocols import AnswerFormat, Backend, Selector, Verifier
+from tts.protocols import AnswerFormat, Backend, Selector, Verifier, Watcher
 from tts.seeds import derive
 from tts.types import (
     Answer,
@@ -29,6 +30,7 @@ from tts.types import (
     Trajectory,
     Usage,
 )
+from tts.watching import Thinking
 
 
 @dataclass(slots=True)
@@ -82,16 +84,36 @@ class Environment:
     desk: Desk
     policy: Backend
     judge: Backend
+    drafter: Backend | None
     verifier: Verifier | None
     answers: AnswerFormat
     sampling: Sampling
     max_tokens: int
     seed: int
+    watchers: tuple[Watcher, ...] = ()
+    thinking: Thinking = Thinking()
 
     @property
-    def backend(self) -> MeteredBackend:
+    def meter(self) -> MeteredBackend:
         """The policy, metered."""
         return MeteredBackend(self.policy, self.pot, self.account)
+
+    @property
+    def backend(self) -> Backend:
+        """The policy, metered, and watched if there are watchers."""
+        return self._watched(self.meter)
+
+    @property
+    def draft(self) -> Backend:
+        """The draft model, metered, and watched like the policy: a chain is one, whoever writes."""
+        if self.drafter is None:
+            raise CapabilityMissing("No draft model was given.", hint=DRAFT_HINT)
+        return self._watched(MeteredBackend(self.drafter, self.pot, self.account, drafting=True))
+
+    def _watched(self, meter: MeteredBackend) -> Backend:
+        if not self.watchers:
+            return meter
+        return WatchedBackend(meter, self.context.backend, self.watchers, self.thinking)
 
     @property
     def context(self) -> Context:
@@ -118,8 +140,9 @@ class Environment:
         )
 
     async def candidate(self, trajectory: Trajectory) -> Candidate:
-        """Extract the answer of a trajectory."""
-        text = self.answers.extract(trajectory.text)
+        """Extract the answer of a trajectory; one that was given up has none."""
+        given_up = trajectory.finish == "abort"
+        text = None if given_up else self.answers.extract(trajectory.text)
         if text is None:
             return Candidate(trajectory, None)
         return Candidate(trajectory, Answer(text, await self.answers.key(text)))
@@ -183,13 +206,14 @@ class Environment:
 
     @asynccontextmanager
     async def reserve(
-        self, trajectory: Trajectory, max_tokens: int | None = None
+        self, trajectory: Trajectory, max_tokens: int | None = None, *, draft: bool = False
     ) -> AsyncIterator[Environment]:
         """An environment that can pay one continuation and its judgement."""
-        verifier, model = self.verifier, self.policy.model
+        verifier, writer = self.verifier, self.draft if draft else self.policy
+        model = writer.model
         if verifier is None:
             raise _no_verifier()
-        prompt = self.policy.prompt_tokens(self.problem, trajectory)
+        prompt = writer.prompt_tokens(self.problem, trajectory)
 
         def cost(tokens: int) -> Usage:
             judgement = verifier.bound(self.problem, prompt + tokens, self.context)
@@ -225,12 +249,15 @@ class Environment:
             max_tokens=self.pot.budget.landing_tokens,
         )
         try:
-            async with replace(self.backend, landing=True).open(request) as stream:
+            async with replace(self.meter, landing=True).open(request) as stream:
                 async for _ in stream:
                     pass
         except BudgetExhausted:
             return
         self.publish(await self.candidate(stream.trajectory))
+
+
+DRAFT_HINT = "Choose one, such as draft=mini-reasoner beside model=mini-reasoner-l."
 
 
 def _no_verifier() -> CapabilityMissing:

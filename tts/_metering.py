@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any
@@ -18,7 +18,7 @@ from tts.errors import (
     EngineStartFailed,
     ReplayMiss,
 )
-from tts.protocols import Backend, Stream
+from tts.protocols import Backend, KnowsEnds, KnowsWords, Stream
 from tts.types import (
     Candidate,
     Capability,
@@ -48,6 +48,7 @@ class Account:
     memory: dict[Hashable, Any] = field(default_factory=dict)  # the verifiers'
     decisions: list[Grant | Stop] = field(default_factory=list)
     best: Candidate | None = None
+    log: list[dict[str, Any]] = field(default_factory=list)  # what watchers have done
     limit: str = ""  # the first limit that refused or shortened a request
 
     def pay(self, usage: Usage) -> None:
@@ -68,6 +69,11 @@ class Account:
         """All that was written, with what the verifier said of it."""
         scores = self.scores
         return tuple(n.scored(scores[n]) if n in scores else n for n in self.leaves)
+
+    @property
+    def watched(self) -> list[dict[str, Any]]:
+        """What watchers have done, chain by chain, in an order that no clock decides."""
+        return sorted(self.log, key=lambda entry: str(entry["chain"]))
 
     async def lease(self, pot: Pot, cost: Callable[[int], Usage], want: int, **how: bool) -> Lease:
         """Take a lease, and remember which limit refused or shortened it."""
@@ -90,6 +96,7 @@ class MeteredBackend:
         pot: Pays.
         account: Books.
         verifying: Whether a verifier asks: tokens are charged as its own, and requests marked.
+        drafting: Whether it is the draft model: its tokens are counted apart as well.
         landing: Whether the pot's landing reserve may be used.
     """
 
@@ -98,6 +105,7 @@ class MeteredBackend:
     account: Account
     verifying: bool = False
     landing: bool = False
+    drafting: bool = False
 
     @property
     def capabilities(self) -> frozenset[Capability]:
@@ -117,6 +125,19 @@ class MeteredBackend:
         """As the inner backend counts them."""
         return self.inner.prompt_tokens(problem, trajectory)
 
+    def ends(self, request: Request, tokens: Sequence[int]) -> Sequence[int]:
+        """Where the text ends after each of some tokens, in characters; empty if unknown."""
+        known = isinstance(self.inner, KnowsEnds)
+        return self.inner.ends(request, tokens) if known else ()  # type: ignore[attr-defined]
+
+    def word(self, token: int) -> str:
+        """The text of a token; empty if it is not known."""
+        return self.inner.word(token) if isinstance(self.inner, KnowsWords) else ""
+
+    def is_token(self, text: str) -> bool | None:
+        """Whether a text is one token; None if that is not known."""
+        return self.inner.is_token(text) if isinstance(self.inner, KnowsWords) else None
+
     def open(self, request: Request) -> _MeteredStream:
         """Wait for a lease, then open the inner stream under it."""
         return _MeteredStream(self, request)
@@ -129,8 +150,10 @@ class MeteredBackend:
         """Do nothing: the inner backend belongs to whoever made it."""
 
     def charge(self, usage: Usage) -> Usage:
-        """The cost of a request, as policy or as verifier."""
-        return usage.as_verifier() if self.verifying else usage
+        """The cost of a request, as policy, as draft model or as verifier."""
+        if self.verifying:
+            return usage.as_verifier()
+        return replace(usage, draft_tokens=usage.completion_tokens) if self.drafting else usage
 
 
 class _MeteredStream:

@@ -27,6 +27,7 @@ from tts.types import (
     Trajectory,
     Usage,
 )
+from tts.watching import Decision, Pause, Piece, Reply, Setting, State
 
 
 class Stream(Protocol):
@@ -88,6 +89,28 @@ class Backend(Protocol):
 
     async def aclose(self) -> None:
         """Release everything; safe to call again."""
+        ...
+
+
+@runtime_checkable
+class KnowsEnds(Protocol):
+    """A backend that can say where the text of its tokens ends; its answers can be cut anywhere."""
+
+    def ends(self, request: Request, tokens: Sequence[int]) -> Sequence[int]:
+        """Where the text ends after each of the `tokens` of a request's answer, in characters."""
+        ...
+
+
+@runtime_checkable
+class KnowsWords(Protocol):
+    """A backend that knows its model's vocabulary."""
+
+    def word(self, token: int) -> str:
+        """The text of a token by itself; empty for one without a text, or if it is not known."""
+        ...
+
+    def is_token(self, text: str) -> bool | None:
+        """Whether a text is one token of the vocabulary; None if that is not known."""
         ...
 
 
@@ -163,6 +186,41 @@ class Verifier(Protocol):
         ...
 
 
+class Watcher(Protocol):
+    """Watches an answer while the model thinks, and may change its course.
+
+    Pure: its state is a frozen value, kept on the nodes of the chain, so that a chain can be
+    forked, cut and resumed with its watcher. Positions are characters of the thinking part.
+    What is decided for a position holds however far the chain has gone on meanwhile: it is cut
+    there. So the text that comes of it does not depend on the speed of anything.
+    """
+
+    @property
+    def requires(self) -> frozenset[Capability]:
+        """What the policy's backend must offer, beside `continuation` and `watched`."""
+        ...
+
+    def begin(self, setting: Setting) -> State:
+        """The state before the first token of thinking.
+
+        Raises:
+            ConfigError: It can do nothing with such a model.
+        """
+        ...
+
+    def pause(self, state: State) -> Pause:
+        """When to hear of the chain again."""
+        ...
+
+    def read(self, state: State, piece: Piece) -> tuple[State, Decision]:
+        """Take in the next piece. Pieces may be cut anywhere; that must not change decisions."""
+        ...
+
+    def hear(self, state: State, reply: Reply) -> tuple[State, Decision]:
+        """Take in the reply to one of its questions; replies come in the order of questions."""
+        ...
+
+
 @runtime_checkable
 class Startable(Protocol):
     """A verifier that must load something, such as a model, before it can judge."""
@@ -217,6 +275,15 @@ class Env(Protocol):
         ...
 
     @property
+    def draft(self) -> Backend:
+        """The draft model: a smaller one, which writes on trial. Metered like `backend`.
+
+        Raises:
+            CapabilityMissing: There is none; a strategy that `requires` one never sees this.
+        """
+        ...
+
+    @property
     def sampling(self) -> Sampling:
         """How tokens are drawn in this run."""
         ...
@@ -262,13 +329,14 @@ class Env(Protocol):
         ...
 
     def reserve(
-        self, trajectory: Trajectory, max_tokens: int | None = None
+        self, trajectory: Trajectory, max_tokens: int | None = None, *, draft: bool = False
     ) -> AbstractAsyncContextManager[Env]:
         """A block with an environment that can pay one continuation and its judgement.
 
-        It continues `trajectory` by up to `max_tokens`, by a whole answer if that is None. Both are
-        leased in one piece, so that nothing is paid whose judgement cannot be. Inside, `max_tokens`
-        is what the lease covers; what is not used goes back at the end of the block.
+        It continues `trajectory` by up to `max_tokens`, by a whole answer if that is None; with
+        `draft` it is the draft model that does. Both are leased in one piece, so that nothing is
+        paid whose judgement cannot be. Inside, `max_tokens` is what the lease covers; what is not
+        used goes back at the end of the block.
 
         Raises (at entry):
             BudgetExhausted: The budget cannot pay for both.
@@ -304,6 +372,25 @@ class Stepwise(Protocol):
     @property
     def first_step(self) -> Usage:
         """Lower bound of the cost of that step; a smaller budget is refused before it is spent."""
+        ...
+
+
+@runtime_checkable
+class Thresholded(Protocol):
+    """A strategy with which a measure and a threshold say which of two models writes a step."""
+
+    @property
+    def measure(self) -> str:
+        """Entry of `Result.details` with the measured value of each of the draft model's tries."""
+        ...
+
+    @property
+    def rising(self) -> bool:
+        """Whether the large model writes where the value reaches the threshold, or is below it."""
+        ...
+
+    def at(self, threshold: float) -> Strategy:
+        """The same strategy with another threshold; an infinite one keeps the large model out."""
         ...
 
 

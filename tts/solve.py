@@ -14,7 +14,8 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import TypedDict, Unpack
 
-from tts._environment import Environment
+from tts._environment import DRAFT_HINT, Environment
+from tts._pairing import check_pair, check_prompt
 from tts._metering import Account
 from tts.budget.desk import Desk
 from tts.budget.fixed import Fixed
@@ -28,6 +29,7 @@ from tts.protocols import (
     Stepwise,
     Strategy,
     Verifier,
+    Watcher,
 )
 from tts.tasks.answers import MathAnswers
 from tts.types import (
@@ -40,6 +42,7 @@ from tts.types import (
     Sampling,
     Status,
 )
+from tts.watching import Setting, Thinking
 
 
 class Options(TypedDict, total=False):
@@ -47,6 +50,7 @@ class Options(TypedDict, total=False):
 
     verifier: Verifier | None
     verifier_backend: Backend | None
+    draft: Backend | None
     budget: Budget | None
     controller: Controller
     answers: AnswerFormat
@@ -54,6 +58,8 @@ class Options(TypedDict, total=False):
     max_tokens: int
     seed: int
     on_event: Callable[[Event], None] | None
+    watchers: tuple[Watcher, ...]
+    thinking: Thinking
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,8 @@ class Setup:
         verifier: Says how good it looks; None if the strategy needs none. Started with the backend
             if it has a model of its own, and not closed.
         verifier_backend: The model that the verifier may ask; the policy's by default.
+        draft: The draft model, a smaller one that writes steps on trial, for strategies that want
+            one. Started with the backend, and not closed.
         budget: Limits for each problem.
         controller: Decides how many samples a problem gets.
         answers: How answers are written; mathematics in a box or as the last number by default.
@@ -73,12 +81,16 @@ class Setup:
         max_tokens: Cap on the tokens of one answer, at least 1.
         seed: Of the run; every draw derives from it.
         on_event: Called with each event as it happens, in the event loop; must be quick.
+        watchers: Watch every chain while it is thought, whoever of policy and draft model writes,
+            and may change its course; their questions go to who writes or to `verifier_backend`.
+        thinking: How the model marks its thinking part, for the watchers.
     """
 
     strategy: Strategy
     backend: Backend
     verifier: Verifier | None = None
     verifier_backend: Backend | None = None
+    draft: Backend | None = None
     budget: Budget | None = None
     controller: Controller = Fixed()
     answers: AnswerFormat = MathAnswers()
@@ -86,12 +98,26 @@ class Setup:
     max_tokens: int = 1024
     seed: int = 0
     on_event: Callable[[Event], None] | None = None
+    watchers: tuple[Watcher, ...] = ()
+    thinking: Thinking = Thinking()
 
     def __post_init__(self) -> None:
         if self.max_tokens < 1:
             raise ConfigError(f"max_tokens is {self.max_tokens}; it must be at least 1.")
         self._check_capabilities()
+        if self.draft is not None:
+            check_pair(self.backend, self.draft, self.thinking)
+        self._check_watchers()
         self._check_budget()
+
+    def check(self, problem: Problem) -> None:
+        """Refuse a problem that cannot be solved like this.
+
+        Raises:
+            ConfigError: Its prompt means something to one of the two models, not to the other.
+        """
+        if self.draft is not None:
+            check_prompt(problem, self.backend, self.draft)
 
     async def start(self) -> None:
         """Start the backends, and a verifier with a model of its own, all at the same time.
@@ -105,6 +131,8 @@ class Setup:
         parts: list[Backend | Startable] = [self.backend]
         if self.verifier_backend is not None:
             parts.append(self.verifier_backend)
+        if self.draft is not None:
+            parts.append(self.draft)
         if self.verifier is not None and isinstance(self.verifier, Startable):
             parts.append(self.verifier)
         starts = [asyncio.create_task(part.start()) for part in parts]
@@ -122,7 +150,20 @@ class Setup:
             if self.verifier.partial:
                 offered.add(Capability.PARTIAL_SCORES)
             self._refuse(self.verifier, self.verifier.requires - offered)
+        if self.draft is not None and Capability.CONTINUATION in self.draft.capabilities:
+            offered.add(Capability.DRAFT)
+            if Capability.LOGPROBS in self.draft.capabilities:
+                offered.add(Capability.DRAFT_LOGPROBS)
         self._refuse(self.strategy, self.strategy.requires - offered)
+
+    def _check_watchers(self) -> None:
+        setting = Setting(self.thinking, "", self.max_tokens)
+        for watcher in self.watchers:
+            needed = watcher.requires | {Capability.CONTINUATION}
+            self._refuse(watcher, needed - self.backend.capabilities)
+            if self.draft is not None:
+                self._refuse(watcher, needed - self.draft.capabilities, self.draft)
+            watcher.begin(setting)  # says what it cannot do with such a model
 
     def _check_budget(self) -> None:
         if self.budget is None or not isinstance(self.strategy, Stepwise):
@@ -137,11 +178,18 @@ class Setup:
                     hint="Raise the budget, or make the search narrower.",
                 )
 
-    def _refuse(self, who: Strategy | Verifier, missing: frozenset[Capability]) -> None:
+    def _refuse(
+        self,
+        who: Strategy | Verifier | Watcher,
+        missing: frozenset[Capability],
+        backend: Backend | None = None,
+    ) -> None:
         if not missing:
             return
-        first = min(missing)
-        if first == Capability.VERIFIER:
+        first, model = min(missing), (backend or self.backend).model
+        if first in (Capability.DRAFT, Capability.DRAFT_LOGPROBS):
+            raise _no_draft(type(who).__name__, self.draft, first)
+        if self.verifier is None and first in (Capability.VERIFIER, Capability.PARTIAL_SCORES):
             raise CapabilityMissing(
                 f"{type(who).__name__} needs a verifier and got none.",
                 hint="Choose one, such as verifier=likelihood.",
@@ -152,10 +200,19 @@ class Setup:
                 f" {type(self.verifier).__name__} judges whole ones only."
             )
         raise CapabilityMissing(
-            f"{type(who).__name__} needs '{first}'; the backend of {self.backend.model.name}"
-            " lacks it.",
+            f"{type(who).__name__} needs '{first}'; the backend of {model.name} lacks it.",
             hint="Choose another backend, or a strategy that does without.",
         )
+
+
+def _no_draft(who: str, draft: Backend | None, missing: Capability) -> CapabilityMissing:
+    if draft is None:
+        return CapabilityMissing(f"{who} needs a draft model and got none.", hint=DRAFT_HINT)
+    lack = "continue an answer" if missing == Capability.DRAFT else "give log-probabilities"
+    return CapabilityMissing(
+        f"{who} needs a draft model that can {lack}; the backend of {draft.model.name} cannot.",
+        hint="Run the draft model on the bundled engine, or on a vLLM server.",
+    )
 
 
 async def solve(
@@ -278,11 +335,14 @@ async def _solve(problem: Problem, setup: Setup, pot: Pot, desk: Desk) -> Result
         desk=desk,
         policy=setup.backend,
         judge=setup.verifier_backend or setup.backend,
+        drafter=setup.draft,
         verifier=setup.verifier,
         answers=setup.answers,
         sampling=setup.sampling,
         max_tokens=setup.max_tokens,
         seed=setup.seed,
+        watchers=setup.watchers,
+        thinking=setup.thinking,
     )
     started = time.monotonic()
     desk.enter()
@@ -313,6 +373,7 @@ async def _solve(problem: Problem, setup: Setup, pot: Pot, desk: Desk) -> Result
         limit=account.limit,
         decisions=tuple(account.decisions),
         error=error,
+        details={**result.details, "watching": account.watched} if account.log else result.details,
     )
     if setup.on_event:
         setup.on_event(Done(problem.id, final))
@@ -321,6 +382,7 @@ async def _solve(problem: Problem, setup: Setup, pot: Pot, desk: Desk) -> Result
 
 async def _attempt(problem: Problem, setup: Setup, env: Environment) -> Result:
     """Run the strategy until it ends, or the budget or its deadline does."""
+    setup.check(problem)
     seconds = env.pot.remaining("seconds")
     deadline = asyncio.timeout(seconds if seconds < float("inf") else None)
     try:

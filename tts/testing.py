@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, Unpack
 
+from tts._watcher_contract import check_watcher as check_watcher
 from tts.backends.simulated import SimulatedBackend, Step, VirtualClock
 from tts.budget.pot import LEASED, Budget, cost_of
 from tts.errors import BudgetExhausted, ConfigError, ContractError, TTSError
@@ -155,6 +156,12 @@ async def _check_logprobs(backend: Backend, request: Request) -> None:
     node = await _check_decode(backend, replace(request, logprobs=0))
     values = node.logprobs
     _require(values is not None, "Log-probabilities come when they are asked for.")
+    told: list[float] = []
+    async with backend.open(replace(request, logprobs=0, watch=True)) as stream:
+        async for chunk in stream:
+            told.extend(chunk.logprobs or ())
+    whole = stream.trajectory.logprobs
+    _require(tuple(told) == whole, "Chunks bring the log-probabilities of what they add.")
     _require(all(v <= 1e-6 for v in values or ()), "A log-probability is not above 0.")
 
 
@@ -425,9 +432,11 @@ async def check_strategy(strategy: Strategy, **options: Unpack[Options]) -> None
 async def _run(strategy: Strategy, world: World, options: Options, **changes: object) -> Result:
     """Solve the first contract problem, and compare the accounts with the backend's own count."""
     backend = world.backend()
+    draft = _draft(strategy, world.backend())
     events: list[Event] = []
     arguments: Options = {
         "verifier": LengthVerifier(),
+        "draft": draft,
         "max_tokens": 100,
         **options,
         **changes,  # type: ignore[typeddict-item]
@@ -438,20 +447,30 @@ async def _run(strategy: Strategy, world: World, options: Options, **changes: ob
     except BudgetExhausted as error:
         raise ContractError("A budget that runs out is no error for the user.") from error
     spent = sum((e.usage for e in events if isinstance(e, Spent)), Usage())
+    drafted = draft.generated if draft else 0
+    generated = backend.generated + drafted
     _require(
-        backend.generated == result.usage.completion_tokens + result.usage.verifier_tokens
+        generated == result.usage.completion_tokens + result.usage.verifier_tokens
         or result.usage.verifier_tokens > 0,
         "Every token is generated through `env`: the backend counted"
-        f" {backend.generated}, the accounts {result.usage.completion_tokens}.",
+        f" {generated}, the accounts {result.usage.completion_tokens}.",
     )
+    _require(drafted == result.usage.draft_tokens, "What a draft model generates is counted apart.")
     _require(
         spent.completion_tokens == result.usage.completion_tokens, "Every cost is told as an event."
     )
-    _require(backend.open_streams == 0, "No stream is left open.")
+    _require(
+        not (backend.open_streams or (draft and draft.open_streams)), "No stream is left open."
+    )
     published = [e.candidate for e in events if isinstance(e, Published)]
     if result.best is None:
         _require(not any(c.answer for c in published), "What was published is not lost.")
     return result
+
+
+def _draft(strategy: Strategy, backend: SimulatedBackend) -> SimulatedBackend | None:
+    """A draft model, for a strategy that wants one."""
+    return backend if Capability.DRAFT in strategy.requires else None
 
 
 def _summary(result: Result) -> tuple[str | None, str, tuple[tuple[str, str | None], ...]]:
@@ -474,9 +493,15 @@ async def _check_order(strategy: Strategy, free: Result, options: Options) -> No
 
 
 async def _check_state(strategy: Strategy, free: Result, options: Options) -> None:
-    arguments: Options = {"verifier": LengthVerifier(), "max_tokens": 100, **options}
+    world = World(7)
+    backend, draft = world.backend(), _draft(strategy, world.backend())
+    arguments: Options = {
+        "verifier": LengthVerifier(),
+        "draft": draft,
+        "max_tokens": 100,
+        **options,
+    }
     together: dict[str, Result] = {}
-    backend = World(7).backend()
     again = strategy.replaying([free]) if isinstance(strategy, ArrivalOrdered) else strategy
     async with aclosing(
         solve_all(_PROBLEMS, strategy=again, backend=backend, **arguments)
@@ -522,7 +547,6 @@ async def _check_refusal(strategy: Strategy, limit: str, budget: Budget, options
 
 
 async def _check_cancel(strategy: Strategy, options: Options) -> None:
-    arguments: Options = {"verifier": LengthVerifier(), "max_tokens": 100, **options}
     started = asyncio.Event()
 
     def simulate(problem: Problem, node: Trajectory, seed: int) -> Step:
@@ -534,6 +558,12 @@ async def _check_cancel(strategy: Strategy, options: Options) -> None:
             await asyncio.Event().wait()
 
     backend = SimulatedBackend(simulate, _MODEL, Frozen())
+    arguments: Options = {
+        "verifier": LengthVerifier(),
+        "draft": _draft(strategy, backend),
+        "max_tokens": 100,
+        **options,
+    }
     running = asyncio.create_task(
         solve(_PROBLEMS[0], strategy=strategy, backend=backend, **arguments)
     )

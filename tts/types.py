@@ -26,7 +26,11 @@ def _nothing() -> Mapping[str, Any]:
 
 
 class Capability(StrEnum):
-    """What a backend (or, for the last two, the chosen verifier) can do."""
+    """What a backend can do; the last four: what the chosen verifier and draft model can do.
+
+    Whether there is a draft model at all that continues answers is `DRAFT`, and whether it gives
+    log-probabilities is `DRAFT_LOGPROBS`.
+    """
 
     CONTINUATION = "continuation"
     TOKEN_IDS = "token_ids"
@@ -35,6 +39,8 @@ class Capability(StrEnum):
     LOGITS_PROCESSORS = "logits_processors"
     VERIFIER = "verifier"
     PARTIAL_SCORES = "partial_scores"
+    DRAFT = "draft"
+    DRAFT_LOGPROBS = "draft_logprobs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +125,7 @@ class Trajectory:
             a cap did, `abort` if we did; None where the stream is still open or the piece was
             injected.
         score: What a verifier said of the answer up to here.
+        watched: Where its watchers stand here; None where they have not been asked.
     """
 
     parent: Trajectory | None
@@ -128,6 +135,7 @@ class Trajectory:
     clock: int = 0
     finish: FinishReason | None = None
     score: Score | None = None
+    watched: object = None
 
     @classmethod
     def root(cls, *, clock: int = 0) -> Trajectory:
@@ -262,6 +270,25 @@ class Sampling:
 
 
 @dataclass(frozen=True, slots=True)
+class Steering:
+    """Changes to the distribution of the next token, before the sampling's own temperature.
+
+    The temperatures are applied to the model's own log-probabilities; the biases come after them.
+
+    Attributes:
+        bias: Texts of one token each, with what is added to their logits; -inf forbids one.
+        temperatures: Texts of one token each, with what their log-probability is divided by, above
+            0: a value above 1 makes a token likelier, the more so the less likely it was.
+        banned: Spellings that must not be written: those that are one token each are forbidden, and
+            at least one must be; the others are left alone.
+    """
+
+    bias: Mapping[str, float] = field(default_factory=_nothing)
+    temperatures: Mapping[str, float] = field(default_factory=_nothing)
+    banned: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """One decode: continue `trajectory` on `problem` as its `child`-th continuation.
 
@@ -276,6 +303,7 @@ class Request:
         seed: Identity of the draw, from which a backend with the capability `seeds` draws, and
             under which a replay cache keeps it; None for a draw that nothing can repeat.
         watch: Whether somebody reads chunk by chunk; if not, one final chunk is enough.
+        steering: Changes to the distribution of the next token; needs `logits_processors`.
         verifying: Whether a verifier asks, for whom somebody may be waiting with a stream open;
             set by the meter. A backend with few slots serves it first.
     """
@@ -289,16 +317,27 @@ class Request:
     logprobs: int | None = None
     seed: int | None = None
     watch: bool = False
+    steering: Steering | None = None
     verifying: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """What a stream delivers: a few tokens, the last of them with the finish reason."""
+    """What a stream delivers: a few tokens, the last of them with the finish reason.
+
+    Attributes:
+        text: What they add to the text.
+        tokens: Their ids; empty where the backend gives text only.
+        finish: Why the decode has ended; None while it goes on.
+        logprobs: As of `Segment`, of what the chunk adds to it, if asked for.
+        top_logprobs: As of `Segment`, of what the chunk adds to it, if asked for.
+    """
 
     text: str
     tokens: tuple[int, ...] = ()
     finish: FinishReason | None = None
+    logprobs: tuple[float, ...] | None = None
+    top_logprobs: tuple[Mapping[int, float], ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,7 +350,7 @@ class Usage:
     Attributes:
         prompt_tokens: Prompt tokens of the policy, cached ones included.
         cached_tokens: The part of them that the engine took from its prefix cache.
-        completion_tokens: Tokens that the policy generated.
+        completion_tokens: Tokens that the policy generated, and a draft model beside it.
         replayed_tokens: The part of them that came from a replay cache: charged like all others,
             so that a cached run draws the same curves, but paid for earlier.
         verifier_tokens: Prompt and completion tokens of models that verify.
@@ -321,6 +360,7 @@ class Usage:
         usd: Dollars at list price.
         seconds: Wall-clock time.
         sequential_tokens: Longest chain of tokens that had to be generated one after another.
+        draft_tokens: The part of completion_tokens that a draft model generated.
     """
 
     prompt_tokens: int = 0
@@ -334,6 +374,7 @@ class Usage:
     usd: float = 0.0
     seconds: float = 0.0
     sequential_tokens: int = 0
+    draft_tokens: int = 0
 
     @property
     def total_tokens(self) -> int:
@@ -353,6 +394,7 @@ class Usage:
             self.usd + other.usd,
             self.seconds + other.seconds,
             self.sequential_tokens + other.sequential_tokens,
+            self.draft_tokens + other.draft_tokens,
         )
 
     def __or__(self, other: Usage) -> Usage:
@@ -381,6 +423,8 @@ class Usage:
             f"{self.prompt_tokens:,} prompt tokens ({self.cached_tokens:,} cached)",
             f"{self.calls:,} calls",
         ]
+        if self.draft_tokens:
+            parts.append(f"{self.draft_tokens:,} of the completion tokens by the draft model")
         if self.verifier_calls:
             verifier = f"{self.verifier_calls:,} verifier calls"
             parts.append(f"{verifier} ({self.verifier_tokens:,} tokens)")

@@ -5,8 +5,9 @@
 
 A card marks the place of a table by two comments, ``<!-- figures: levels -->`` and
 ``<!-- end of figures -->``. What stands between them is replaced; all else stays as it is. Tables
-come from the JSON of `evaluate` and `evaluate_prm`, and from the folder of a run of `tts` with
-claims. Of two sources of one kind, one gets a name: ``large=PATH`` makes ``large levels``.
+come from the JSON of `evaluate`, `evaluate_thinking` and `evaluate_prm`, and from the folder of a
+run of `tts` with claims. Of two sources of one kind, one gets a name: ``large=PATH`` makes
+``large levels``.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ def made_of(source: Path) -> dict[str, str]:
     """All tables of a source, by name.
 
     Args:
-        source: The JSON of `evaluate` or of `evaluate_prm`, or the folder of a run.
+        source: The JSON of one of the `evaluate` modules, or the folder of a run.
 
     Raises:
         ConfigError: It is none of these.
@@ -94,7 +95,11 @@ def made_of(source: Path) -> dict[str, str]:
     if not source.is_file():
         raise ConfigError(f"There is no file or folder {source}.")
     found = json.loads(source.read_text(encoding="utf-8"))
-    kinds = {"levels": tables.OF_A_MODEL, "auc": tables.OF_A_PRM}
+    kinds = {
+        "rechecks": tables.OF_A_THINKER,
+        "levels": tables.OF_A_MODEL,
+        "auc": tables.OF_A_PRM,
+    }
     kind = next((kinds[sign] for sign in kinds if sign in found), None)
     if kind is None:
         raise ConfigError(f"{source} holds no figures of a model.")

@@ -5,6 +5,8 @@ A further member of the family is one more entry of `SIZES`.
 
 from dataclasses import dataclass, field
 
+from tts.errors import ConfigError
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -65,11 +67,45 @@ class Training:
 
 
 @dataclass(frozen=True)
+class Thinking:
+    """What the thinking part of a thinker's training traces is made of, see `traces`.
+
+    Attributes:
+        dose: mean number of doubts after the answer is there, at least 0; of re-checks of what was
+            right and of changes of mind on the way there are more in proportion.
+        rechecks: chance of such a re-check after a step, at a dose of 1.
+        changes: chance of a change of mind after a step, at a dose of 1.
+        other_ways: share of the doubts that go another way instead of re-checking.
+        slips: chance of a slip in an operation.
+        later: share of the slips that are noticed one piece later instead of at once.
+        cuts: share of the traces that are cut, with the answer after them.
+        longest: most tokens of a thinking part.
+    """
+
+    dose: float
+    rechecks: float = 0.1
+    changes: float = 0.03
+    other_ways: float = 0.4
+    slips: float = 0.12
+    later: float = 0.3
+    cuts: float = 0.1
+    longest: int = 620
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.dose <= 5:
+            raise ConfigError(
+                f"dose is {self.dose}; it must be from 0 to 5.",
+                hint="It is the mean number of doubts after the answer is there.",
+            )
+
+
+@dataclass(frozen=True)
 class Size:
-    """A member of the family: its shape and its training."""
+    """A member of the family: its shape, its training and, of a thinker, its thinking."""
 
     shape: Shape
     training: Training = field(default_factory=Training)
+    thinking: Thinking | None = None
 
 
 SIZES: dict[str, Size] = {
@@ -91,6 +127,11 @@ SIZES: dict[str, Size] = {
     "mini": Size(Shape(layers=3, width=128, heads=4, feed_forward=352)),
     "large": Size(
         Shape(layers=4, width=224, heads=7, feed_forward=608), Training(steps=1200, seed=1)
+    ),
+    "thinker": Size(
+        Shape(layers=3, width=128, heads=4, feed_forward=352),
+        Training(steps=450, decay=200, seed=2, checkpoint_every=50, sample_every=450),
+        Thinking(dose=1.5),
     ),
 }
 """The sizes by name; `smallest` learns nothing, it is there for the tests."""

@@ -10,12 +10,18 @@ from experiments.mini.tokenizer import BEGIN, END, MAX_LENGTH, PAD, VOCABULARY
 from tts.errors import ConfigError
 
 
-def build_model(shape: Shape, seed: int) -> LlamaForCausalLM:
-    """A Llama model with fresh fp32 weights; embeddings and output layer share theirs."""
+def build_model(shape: Shape, seed: int, vocabulary: int = len(VOCABULARY)) -> LlamaForCausalLM:
+    """A Llama model with fresh fp32 weights; embeddings and output layer share theirs.
+
+    Args:
+        shape: of the model.
+        seed: of the weights.
+        vocabulary: number of tokens.
+    """
     torch.manual_seed(seed)
     begin, end, pad = (VOCABULARY.index(token) for token in (BEGIN, END, PAD))
     config = LlamaConfig(
-        vocab_size=len(VOCABULARY),
+        vocab_size=vocabulary,
         hidden_size=shape.width,
         intermediate_size=shape.feed_forward,
         num_hidden_layers=shape.layers,
@@ -34,28 +40,34 @@ def build_model(shape: Shape, seed: int) -> LlamaForCausalLM:
     return model
 
 
-def grow(small: LlamaForCausalLM, shape: Shape, seed: int) -> LlamaForCausalLM:
+def grow(
+    small: LlamaForCausalLM, shape: Shape, seed: int, vocabulary: int | None = None
+) -> LlamaForCausalLM:
     """A larger model that computes what a smaller one does.
 
     What is new reads from everywhere and writes nothing yet: the added width is empty, the output
     matrices of added heads, inner units and layers are zero. So training goes on from where the
     small model is, and finds a use for the rest (Chen, Goodfellow and Shlens 2016, "Net2Net").
+    Added tokens have fresh embeddings.
 
     Args:
         small: the smaller model.
         shape: of the larger one; no number less than the small one's, heads of the same size.
         seed: of the new weights.
+        vocabulary: number of tokens, no less than the small one's; its number if not given.
 
     Raises:
         ConfigError: the shape does not contain the smaller one.
     """
-    _check_contains(shape, small.config)
-    large = build_model(shape, seed)
+    vocabulary = vocabulary or small.config.vocab_size
+    _check_contains(shape, vocabulary, small.config)
+    large = build_model(shape, seed, vocabulary)
     width, inner = small.config.hidden_size, small.config.intermediate_size
     # The root mean square is now taken over the empty width as well.
     norm = (width / shape.width) ** 0.5
     with torch.no_grad():
-        large.model.embed_tokens.weight.zero_()[:, :width] = small.model.embed_tokens.weight
+        known = large.model.embed_tokens.weight[: small.config.vocab_size]
+        known.zero_()[:, :width] = small.model.embed_tokens.weight
         large.model.norm.weight.fill_(norm)[:width] = small.model.norm.weight * norm
         for layer in large.model.layers:
             layer.self_attn.o_proj.weight.zero_()
@@ -74,7 +86,12 @@ def grow(small: LlamaForCausalLM, shape: Shape, seed: int) -> LlamaForCausalLM:
     return large
 
 
-def _check_contains(shape: Shape, small: LlamaConfig) -> None:
+def _check_contains(shape: Shape, vocabulary: int, small: LlamaConfig) -> None:
+    if vocabulary < small.vocab_size:
+        raise ConfigError(
+            f"A model of {vocabulary} tokens cannot be grown from one of {small.vocab_size}.",
+            hint="A reasoner may become a thinker, not the other way round.",
+        )
     inside = Shape(
         small.num_hidden_layers,
         small.hidden_size,

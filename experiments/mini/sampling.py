@@ -6,7 +6,9 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 from experiments.mini.tokenizer import BOX, chat_text
 from tts.tasks.mini_problems import LEVELS, generate
 
-MAX_NEW_TOKENS = 224
+MOST_TOKENS = 224
+MOST_TOKENS_OF_A_THINKER = 768
+"""Tokens of an answer that is not yet given up as endless."""
 
 
 def boxed(text: str) -> str | None:
@@ -20,6 +22,7 @@ def sampled_accuracy(
     model: LlamaForCausalLM,
     tokenizer: PreTrainedTokenizerFast,
     problems: int,
+    most: int = MOST_TOKENS,
     temperature: float = 0.8,
 ) -> dict[int, float]:
     """Share of validation problems answered right by one sample each, by level.
@@ -28,6 +31,7 @@ def sampled_accuracy(
         model: the model.
         tokenizer: its tokenizer, padding on the left.
         problems: number of problems of each level.
+        most: most tokens of an answer.
         temperature: of the sampling.
     """
     accuracy = {}
@@ -37,7 +41,7 @@ def sampled_accuracy(
         inputs = tokenizer(texts, return_tensors="pt", padding=True, return_token_type_ids=False)
         with torch.no_grad():
             outputs = model.generate(
-                **inputs, max_new_tokens=MAX_NEW_TOKENS, do_sample=True,
+                **inputs, max_new_tokens=most, do_sample=True,
                 temperature=temperature, top_k=0,
             )  # fmt: skip
         length = inputs["input_ids"].shape[1]

@@ -35,6 +35,7 @@ class Stage:
         samples: Answers to each problem, at least 1.
         temperature: 0 for greedy decoding, of which one answer is enough.
         split: Part of all problems to draw from.
+        max_tokens: Longest answer; that of the task if not given.
     """
 
     label: str
@@ -42,10 +43,12 @@ class Stage:
     samples: int = 1
     temperature: float = 0.0
     split: Split = "test"
+    max_tokens: int | None = None
 
     def task(self) -> MiniTask:
         """Its problems, levels taking turns."""
-        return MiniTask(n_problems=self.problems * len(LEVELS), split=self.split)
+        most = {} if self.max_tokens is None else {"max_tokens": self.max_tokens}
+        return MiniTask(n_problems=self.problems * len(LEVELS), split=self.split, **most)
 
     def arm(self, task: MiniTask, backend: Backend) -> Arm:
         """How its problems are solved; all answers are kept with their tokens."""

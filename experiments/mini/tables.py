@@ -202,3 +202,52 @@ OF_A_PRM: dict[str, Table] = {
     "scored with": made_with,
 }
 """Tables of `prm.json`."""
+
+
+def lengths(found: Mapping[str, Any]) -> str:
+    """Tokens of the thinking part, and the redundant share of them, a row a level."""
+    columns = list(found["lengths"]["all"])
+    names = {"0.1": "10% below", "0.5": "50% below", "0.9": "90% below"}
+    table = markdown(
+        ["level", *(names.get(name, name) for name in columns), "share after the answer is there"],
+        [
+            [row, *(f"{each[name]:.0f}" for name in columns), cell(found["redundancy"].get(row))]
+            for row, each in found["lengths"].items()
+        ],
+    )
+    return f"{table}\n\nLongest by shortest trace of one problem, mean: {found['spread']:.1f}."
+
+
+def rechecks(found: Mapping[str, Any]) -> str:
+    """What re-checks do to slips and to what is right."""
+    said = {
+        "slips": "pieces whose result is wrong",
+        "looked at": "of these, re-checked within two pieces",
+        "repaired": "of these re-checks, right",
+        "kept": "of these re-checks, wrong in the same way",
+        "needless": "right pieces that are re-checked within two pieces",
+        "spoiled": "of these re-checks, wrong",
+    }
+    return markdown(
+        ["what", "share"], [[text, cell(found["rechecks"][name])] for name, text in said.items()]
+    )
+
+
+def cuts(found: Mapping[str, Any]) -> str:
+    """Accuracy by the part of the thinking that was left, a row a level."""
+    columns = found["cuts"]
+    rows = next(iter(columns.values()))
+    return markdown(
+        ["level", *columns],
+        [[row, *(cell(columns[name].get(row)) for name in columns)] for row in rows],
+    )
+
+
+OF_A_THINKER: dict[str, Table] = {
+    "levels": levels,
+    "lengths": lengths,
+    "rechecks": rechecks,
+    "cuts": cuts,
+    "made with": made_with,
+}
+"""Tables of `thinking.json`."""

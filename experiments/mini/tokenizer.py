@@ -1,8 +1,9 @@
-r"""The tokenizer of the family: 32 tokens, one a character but for the marks of a solution.
+r"""The tokenizers of the family: 32 tokens, one a character but for the marks of a solution.
 
 The end of a step, the ``=>`` between an operation and what is left, and the opening of the box
-are one token each. Text comes back exactly as it went in; an unknown character becomes
-``<unk>``.
+are one token each. A thinker has four tokens more: the tags around its thinking, and the words that
+open a re-check and a change of mind, without the space after them. Text comes back exactly as it
+went in; an unknown character becomes ``<unk>``.
 """
 
 import json
@@ -23,6 +24,11 @@ VOCABULARY = (
 )  # fmt: skip
 """The tokens in the order of their ids; the last eight occur in no training problem."""
 
+THINK, END_OF_THINKING = "<think>", "</think>"
+WAIT, ALTERNATIVELY = "Wait", "Alternatively"
+OF_THINKING = (THINK, END_OF_THINKING, WAIT, ALTERNATIVELY)
+"""The tokens that a thinker has after those of all."""
+
 MAX_LENGTH = 1024
 """Longest sequence in tokens, for the tokenizer and the models."""
 
@@ -41,13 +47,20 @@ CHAT_TEMPLATE = (
 )
 
 
-def build_tokenizer() -> PreTrainedTokenizerFast:
-    """Builds the tokenizer; it depends on nothing but this file."""
-    ids = {token: place for place, token in enumerate(VOCABULARY)}
+def pattern(thinking: bool = False) -> str:
+    """What a token is, as a regular expression: the long ones first, then any single character."""
+    return "|".join([*OF_THINKING * thinking, r" => |\n\n|\\boxed\{|[\s\S]"])
+
+
+def build_tokenizer(thinking: bool = False) -> PreTrainedTokenizerFast:
+    """Builds a tokenizer; it depends on nothing but this file.
+
+    Args:
+        thinking: whether it is a thinker's.
+    """
+    ids = {token: place for place, token in enumerate((*VOCABULARY, *OF_THINKING * thinking))}
     core = Tokenizer(models.WordLevel(ids, unk_token=UNKNOWN))
-    # The long tokens come first in the pattern, then any single character.
-    pattern = Regex(r" => |\n\n|\\boxed\{|[\s\S]")
-    core.pre_tokenizer = pre_tokenizers.Split(pattern, behavior="isolated")
+    core.pre_tokenizer = pre_tokenizers.Split(Regex(pattern(thinking)), behavior="isolated")
     core.decoder = decoders.Fuse()
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=core,

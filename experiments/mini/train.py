@@ -22,7 +22,11 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 from experiments.mini.config import SIZES, Size, Training
 from experiments.mini.data import IGNORED, Batch, batches
 from experiments.mini.model import build_model, build_optimizers, grow, rate_factor
-from experiments.mini.sampling import sampled_accuracy
+from experiments.mini.sampling import (
+    MOST_TOKENS,
+    MOST_TOKENS_OF_A_THINKER,
+    sampled_accuracy,
+)
 from experiments.mini.tokenizer import build_tokenizer, save_tokenizer
 
 
@@ -72,7 +76,8 @@ def train(
         minutes: wall time after which to stop at a checkpoint without writing the model.
         compiled: whether to compile the model, which takes a C++ compiler and a minute, and then
             saves about a quarter of each step.
-        start: directory of a smaller reasoner to grow from; without, the weights are fresh.
+        start: directory of a reasoner to grow from, or to go on from if it is of the same shape;
+            without, the weights are fresh.
 
     Raises:
         ConfigError: the size does not contain the smaller reasoner.
@@ -80,25 +85,27 @@ def train(
     training = size.training
     torch.set_num_threads(training.threads)
     out.mkdir(parents=True, exist_ok=True)
-    tokenizer = build_tokenizer()
+    tokenizer = build_tokenizer(thinking=size.thinking is not None)
     if start is None:
-        model = build_model(size.shape, training.seed)
+        model = build_model(size.shape, training.seed, len(tokenizer))
     else:
-        model = grow(LlamaForCausalLM.from_pretrained(start), size.shape, training.seed)
+        small = LlamaForCausalLM.from_pretrained(start)
+        model = grow(small, size.shape, training.seed, len(tokenizer))
     run = Run(model, build_optimizers(model, training))
     checkpoint = out / "checkpoint.pt"
     if checkpoint.exists():
         run.load(checkpoint)
     forward = torch.compile(model, dynamic=True) if compiled else model
     began, first = time.monotonic(), run.step
-    stream = itertools.islice(batches(tokenizer, training), first, training.steps)
+    stream = batches(tokenizer, training, size.thinking)
+    stream = itertools.islice(stream, first, training.steps)
     for batch in stream:
         loss, accuracy = _train_step(run, forward, batch, training)
         elapsed = time.monotonic() - began
         if run.step % training.report_every == 0:
             _report(run, training, loss, accuracy, elapsed / (run.step - first))
         if run.step % training.sample_every == 0:
-            print(f"  sampled on validation: {_samples(run, tokenizer, training)}", flush=True)
+            print(f"  sampled on validation: {_samples(run, tokenizer, size)}", flush=True)
         over = elapsed > minutes * 60
         if over or run.step % training.checkpoint_every == 0 or run.step == training.steps:
             run.save(checkpoint)
@@ -156,8 +163,9 @@ def _report(run: Run, training: Training, loss: float, accuracy: float, seconds:
     )
 
 
-def _samples(run: Run, tokenizer: PreTrainedTokenizerFast, training: Training) -> str:
-    by_level = sampled_accuracy(run.model, tokenizer, training.sample_problems)
+def _samples(run: Run, tokenizer: PreTrainedTokenizerFast, size: Size) -> str:
+    most = MOST_TOKENS_OF_A_THINKER if size.thinking else MOST_TOKENS
+    by_level = sampled_accuracy(run.model, tokenizer, size.training.sample_problems, most)
     mean = sum(by_level.values()) / len(by_level)
     parts = "  ".join(f"{level}: {right:.2f}" for level, right in by_level.items())
     return f"{mean:.3f}  ({parts})"
@@ -168,7 +176,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--size", choices=sorted(SIZES), default="mini")
     parser.add_argument("--out", type=Path, required=True, help="checkpoint and model go here")
-    parser.add_argument("--start", type=Path, help="smaller reasoner to grow from")
+    parser.add_argument("--start", type=Path, help="reasoner to go on or to grow from")
+    parser.add_argument("--dose", type=float, help="redundancy of a thinker's thinking, 0 for none")
     parser.add_argument("--steps", type=int, help="optimiser steps instead of the size's own")
     parser.add_argument("--threads", type=int, help="threads instead of the size's own")
     parser.add_argument("--compile", action="store_true", help="compile the model: faster steps")
@@ -180,7 +189,12 @@ def main() -> None:
         steps=arguments.steps or size.training.steps,
         threads=arguments.threads or size.training.threads,
     )
-    size = dataclasses.replace(size, training=training)
+    thinking = size.thinking
+    if arguments.dose is not None:
+        if thinking is None:
+            parser.error(f"--dose is for thinkers, which the size '{arguments.size}' is not")
+        thinking = dataclasses.replace(thinking, dose=arguments.dose)
+    size = dataclasses.replace(size, training=training, thinking=thinking)
     train(size, arguments.out, arguments.minutes, arguments.compile, arguments.start)
 
 

@@ -13,10 +13,10 @@ from tests.servers.cutting import cutting
 from tests.servers.fixtures import GREEDY, ask, decode, until
 from tts.backends.openai import OpenAIBackend
 from tts.engine.models import BUNDLED
-from tts.errors import ConfigError, ContextTooLong, ModelNotFound
+from tts.errors import CapabilityMissing, ConfigError, ContextTooLong, ModelNotFound
 from tts.tasks import MiniTask
 from tts.testing import check_backend
-from tts.types import Capability, Message, Problem, Segment, Trajectory, Usage
+from tts.types import Capability, Message, Problem, Segment, Steering, Trajectory, Usage
 
 pytestmark = pytest.mark.engine
 
@@ -76,7 +76,7 @@ async def test_it_keeps_the_contract_of_backends(remote):
 async def test_its_capabilities_are_those_of_its_mode(vllm_server, tokens, chat):
     text = {Capability.CONTINUATION, Capability.LOGPROBS, Capability.SEEDS}
     assert chat.capabilities == text
-    assert tokens.capabilities == {*text, Capability.TOKEN_IDS}
+    assert tokens.capabilities == {*text, Capability.TOKEN_IDS, Capability.LOGITS_PROCESSORS}
     assert tokens.model.context == 512
     with vllm_server.elsewhere():
         named = OpenAIBackend(MODEL, vllm_server.url, tokenizer=str(BUNDLED / MODEL))
@@ -106,6 +106,29 @@ async def test_greedy_answers_are_those_of_the_bundled_engine(vllm_backend, toke
         assert spoken.usage.prompt_tokens == here.usage.prompt_tokens
         assert spoken.usage.completion_tokens == here.usage.completion_tokens
         assert spoken.trajectory.logprobs == pytest.approx(mine.logprobs, abs=1e-3)
+
+
+async def test_biases_steer_as_on_the_bundled_engine(vllm_backend, tokens):
+    steering = Steering({"7": 3.0}, banned=("+", "Wait"))
+    for seed in range(5):
+        request = ask(CHAT, seed=seed, steering=steering)
+        here, there = await decode(vllm_backend, request), await decode(tokens, request)
+        assert there.trajectory.segment.tokens == here.trajectory.segment.tokens
+        assert "7" in here.trajectory.text and "+" not in here.trajectory.text
+
+
+@pytest.mark.parametrize(
+    ("steering", "error", "words"),
+    [
+        (Steering(temperatures={"7": 2.0}), CapabilityMissing, "temperatures of single tokens"),
+        (Steering({"7": 200.0}), ConfigError, "exceeds 100"),
+        (Steering({"Wait": 1.0}), ConfigError, "'Wait', which is not exactly one token"),
+    ],
+)
+async def test_what_the_protocol_cannot_say_is_refused(tokens, steering, error, words):
+    with pytest.raises(error, match=words):
+        await decode(tokens, ask(CHAT, steering=steering))
+    assert tokens.stats.requests == 0
 
 
 async def test_the_tokenizer_of_both_is_one(vllm_backend, tokens):

@@ -7,12 +7,19 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from experiments.mini.config import SIZES, Shape
+from experiments.mini.config import SIZES, Shape, Thinking
 from experiments.mini.data import IGNORED, batches, encode
 from experiments.mini.model import build_optimizers, grow
 from experiments.mini.sampling import boxed
-from experiments.mini.tokenizer import END, VOCABULARY, build_tokenizer, chat_text
+from experiments.mini.tokenizer import (
+    END,
+    VOCABULARY,
+    build_tokenizer,
+    chat_text,
+    save_tokenizer,
+)
 from experiments.mini.train import train
+from tts.engine.models import BUNDLED
 from tts.errors import ConfigError
 from tts.tasks.mini_problems import LEVELS, generate
 
@@ -72,6 +79,28 @@ def test_a_grown_model_computes_what_the_small_one_does(trained: Path) -> None:
             optimizer.step()
     for name, weight in large.named_parameters():
         assert weight.grad.abs().sum() > 0, name
+
+
+def test_a_reasoner_becomes_a_thinker(trained: Path, tmp_path: Path) -> None:
+    small = AutoModelForCausalLM.from_pretrained(trained / "model")
+    grown = grow(small, SMALLEST.shape, seed=1, vocabulary=36)
+    ids = torch.randint(len(VOCABULARY), (2, 40))
+    torch.testing.assert_close(grown(ids).logits[..., :32], small(ids).logits)
+    size = dataclasses.replace(SMALLEST, thinking=Thinking(dose=1.0))
+    run = train(size, tmp_path, start=trained / "model")
+    assert run.losses[-1] < run.losses[0]
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
+    assert model.config.vocab_size == len(tokenizer) == 36
+    assert tokenizer.tokenize("<think>Wait 4</think>") == ["<think>", "Wait", " ", "4", "</think>"]
+    with pytest.raises(ConfigError, match="A model of 32 tokens cannot be grown from one of 36"):
+        grow(model, SMALLEST.shape, seed=1, vocabulary=32)
+
+
+def test_the_tokenizer_files_of_the_reasoner_are_those_that_are_shipped(tmp_path: Path) -> None:
+    save_tokenizer(build_tokenizer(), tmp_path)
+    for file in tmp_path.iterdir():
+        assert file.read_bytes() == (BUNDLED / "mini-reasoner" / file.name).read_bytes(), file.name
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import pytest
 
 import tts
+from tts.strategies import DeepConf, GlimpRouter, SpecReason
 from tts.testing import check_strategy
 
 STRATEGIES = [
@@ -13,6 +14,9 @@ STRATEGIES = [
     tts.FirstFinish(n=8, k=3),
     tts.FirstFinish(n=8, k=3, order="arrival"),
     tts.LastFinish(n=8, k=3),
+    DeepConf(mode="offline", n=8, keep=0.5, window=4),
+    DeepConf(n=8, warmup=3, window=4),
+    DeepConf(n=8, warmup=3, window=4, keep=0.5, consensus=0.6),
     tts.BeamSearch(n=8, width=2),
     tts.DVTS(n=8, width=4),
     tts.EarlyRejection(n=8, width=2, tau=4),
@@ -22,6 +26,10 @@ STRATEGIES = [
     tts.AStar(k=3),
     tts.AStar(k=2, pops=3, cost="drops"),
     tts.AsyncBeam(n=8, width=2),
+    SpecReason(threshold=4.5),
+    SpecReason(threshold=7, first_n=1),
+    GlimpRouter(threshold=2),
+    GlimpRouter(threshold=1.5, first_n=1, thinking_end="step 1", answer_tokens=20),
 ]
 
 

@@ -190,13 +190,15 @@ class OpenAIBackend:
         """What the servers can do, as found when the backend was made.
 
         Plain prompts can be continued anywhere, conversations on vLLM alone; so another server
-        promises continuation only with `api="completions"`.
+        promises continuation only with `api="completions"`. Where token ids are sent, requests may
+        be steered by biases; temperatures of single tokens are refused one by one.
         """
         offers = {
             Capability.CONTINUATION: self._dialect.vllm or self._api == "completions",
             Capability.TOKEN_IDS: self._dialect.ids,
             Capability.LOGPROBS: self._offers_logprobs,
             Capability.SEEDS: self._dialect.seeds,
+            Capability.LOGITS_PROCESSORS: self._dialect.ids,
         }
         return frozenset(capability for capability, there in offers.items() if there)
 
@@ -248,6 +250,14 @@ class OpenAIBackend:
         )
         return list(accumulate(len(reader.read([token])) for token in tokens))
 
+    def word(self, token: int) -> str:
+        """The text of a token by itself; empty for special ones, and without a tokenizer."""
+        return "" if self._voice.text is None else self._voice.text.word(token)
+
+    def is_token(self, text: str) -> bool | None:
+        """Whether a text is one token of the vocabulary; None without a tokenizer."""
+        return None if self._voice.text is None else self._voice.text.token_id(text) is not None
+
     def open(self, request: Request) -> OpenAIStream:
         """Start a decode at the entry of the returned block."""
         return OpenAIStream(self._voice, self._model, self._launch, request)
@@ -276,7 +286,9 @@ class OpenAIBackend:
         """Start a decode, alone or with others that ask for the same in this turn."""
         self._voice.line.start()
         opening = self._checks.opening(request)
-        decode = Decode(self._voice, request, opening.api, opening.prompt, opening.bound)
+        decode = Decode(
+            self._voice, request, opening.api, opening.prompt, opening.bound, opening.bias
+        )
         if self._voice.choices > 1 and not decode.streaming and not self._dialect.seeds:
             self._join(decode)
         else:
@@ -292,6 +304,7 @@ class OpenAIBackend:
             request.max_tokens,
             request.logprobs,
             request.stop,
+            tuple(sorted(decode.bias.items())),
             request.verifying,
         )
         batch = self._batches.get(key)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
+from tts.backends._steering import refuse_steering
 from tts.backends.simulated import VirtualClock
 from tts.protocols import Backend
 from tts.seeds import derive
@@ -157,16 +158,19 @@ class _RehearsedStream:
         start, request = self._request.trajectory, self._request
         segment = Segment(
             self._text,
-            tokens=(0,) * self._tokens,
-            tokenizer=self._rehearsal.model.tokenizer,
-            logprobs=None if request.logprobs is None else (_LOGPROB,) * self._tokens,
-            top_logprobs=({0: _LOGPROB},) * self._tokens if request.logprobs else None,
+            (0,) * self._tokens,
+            self._rehearsal.model.tokenizer,
+            *self._logprobs(self._tokens),
         )
         finish = self._finish if self._tokens == self._size else "abort"
         clock = start.clock + self._tokens
         return start.extend(segment, child=request.child, clock=clock, finish=finish)
 
     async def __aenter__(self) -> _RehearsedStream:
+        rehearsal = self._rehearsal
+        refuse_steering(
+            self._request, rehearsal.capabilities, f"the backend of {rehearsal.model.name}"
+        )
         self._start = self._rehearsal.clock()
         return self
 
@@ -187,7 +191,18 @@ class _RehearsedStream:
             before = len(self._text)
             self._write(self._tokens + size)
             done = self._tokens == self._size
-            yield Chunk(self._text[before:], (0,) * size, self._finish if done else None)
+            finish = self._finish if done else None
+            yield Chunk(self._text[before:], (0,) * size, finish, *self._logprobs(size))
+
+    def _logprobs(
+        self, tokens: int
+    ) -> tuple[tuple[float, ...] | None, tuple[Mapping[int, float], ...] | None]:
+        """Log-probabilities of so many tokens, and of the likeliest, if they were asked for."""
+        asked = self._request.logprobs
+        return (
+            None if asked is None else (_LOGPROB,) * tokens,
+            ({0: _LOGPROB},) * tokens if asked else None,
+        )
 
     def _write(self, tokens: int) -> None:
         """Have made at least so many tokens."""

@@ -23,24 +23,15 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, Self
 
 from tts.backends._replay.archive import Archive, archive_file
 from tts.backends._replay.entry import Entry
 from tts.backends._replay.plan import CannotCut, Plan, capped, key_of, plan
 from tts.backends._replay.stream import ReplayStream
 from tts.errors import ConfigError
-from tts.protocols import Backend
+from tts.protocols import Backend, KnowsEnds, KnowsWords
 from tts.types import Capability, ModelInfo, Problem, Request, Trajectory, Usage
-
-
-@runtime_checkable
-class KnowsEnds(Protocol):
-    """A backend that can say where the text of its tokens ends; its answers can be cut anywhere."""
-
-    def ends(self, request: Request, tokens: Sequence[int]) -> Sequence[int]:
-        """Where the text ends after each of the `tokens` of a request's answer, in characters."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +105,14 @@ class ReplayBackend:
     def prompt_tokens(self, problem: Problem, trajectory: Trajectory) -> int:
         """As the inner backend counts them."""
         return self.inner.prompt_tokens(problem, trajectory)
+
+    def word(self, token: int) -> str:
+        """The text of a token; empty if the inner backend does not know it."""
+        return self.inner.word(token) if isinstance(self.inner, KnowsWords) else ""
+
+    def is_token(self, text: str) -> bool | None:
+        """Whether a text is one token; None if the inner backend does not know it."""
+        return self.inner.is_token(text) if isinstance(self.inner, KnowsWords) else None
 
     def open(self, request: Request) -> ReplayStream:
         """Answer a request, from the record as far as it goes.

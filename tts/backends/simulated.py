@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+import math
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
 from tts.backends._slots import Slots, lane_of
+from tts.backends._steering import refuse_steering
 from tts.errors import ContextTooLong
 from tts.seeds import derive
 from tts.types import (
@@ -30,6 +32,8 @@ from tts.types import (
     Usage,
 )
 
+_OTHERS = 99  # tokens that a simulated one might have been
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -41,6 +45,8 @@ class Step:
         final: Whether the answer ends here.
         seconds: Virtual time it takes to write.
         logprob: Log-probability of each of its tokens.
+        top_logprobs: The likeliest ids of each of its tokens, with their log-probabilities. By
+            default the token itself, which is 0, and others that share the rest evenly.
     """
 
     text: str
@@ -48,9 +54,22 @@ class Step:
     final: bool = True
     seconds: float = 0.0
     logprob: float = -0.5
+    top_logprobs: Mapping[int, float] | None = None
+
+    def likeliest(self, most: int) -> Mapping[int, float]:
+        """The `most` likeliest ids of each of its tokens."""
+        known = _spread(self.logprob) if self.top_logprobs is None else self.top_logprobs
+        return dict(sorted(known.items(), key=lambda pair: -pair[1])[:most])
 
 
 Simulator = Callable[[Problem, Trajectory, int], Step]
+
+
+def _spread(logprob: float) -> Mapping[int, float]:
+    """A distribution in which token 0 has a log-probability, and others share the rest evenly."""
+    rest = -math.expm1(logprob)
+    each = math.log(rest / _OTHERS) if rest > 0 else -math.inf
+    return {0: logprob, **dict.fromkeys(range(1, _OTHERS + 1), each)}
 
 
 class VirtualClock:
@@ -102,6 +121,7 @@ class SimulatedBackend:
         prompt_length: Tokens of every prompt.
         capabilities: What it claims to do.
         settings: What the function depends on, of JSON types, for `identity`.
+        words: Texts of tokens by their ids, as far as they matter.
 
     Attributes:
         generated: Tokens generated since the start, by the backend's own count.
@@ -117,6 +137,7 @@ class SimulatedBackend:
         {Capability.CONTINUATION, Capability.LOGPROBS, Capability.SEEDS}
     )
     settings: Mapping[str, Any] = field(default_factory=dict)
+    words: Mapping[int, str] = field(default_factory=dict)
     generated: int = 0
     open_streams: int = 0
     _gate: Slots | None = field(default=None)
@@ -135,6 +156,14 @@ class SimulatedBackend:
     def prompt_tokens(self, problem: Problem, trajectory: Trajectory) -> int:
         """The fixed prompt length, and the tokens of the partial answer."""
         return self.prompt_length + sum(_length(s) for s in trajectory.segments())
+
+    def word(self, token: int) -> str:
+        """The text of a token; empty if it has none."""
+        return self.words.get(token, "")
+
+    def is_token(self, text: str) -> bool | None:
+        """Whether a text is one of the words; None if there are none."""
+        return text in self.words.values() if self.words else None
 
     def open(self, request: Request) -> _SimulatedStream:
         """Decode until the model, a stop or the cap ends it; any stop string ends a step."""
@@ -158,7 +187,9 @@ def _length(segment: Segment) -> int:
 class _SimulatedStream:
     """One simulated decode: step after step until the answer, a stop or the cap ends it."""
 
-    __slots__ = ("_backend", "_finish", "_logprobs", "_node", "_prompt", "_request", "_text")
+    __slots__ = (
+        "_backend", "_finish", "_logprobs", "_node", "_prompt", "_request", "_text", "_tops",
+    )  # fmt: skip
 
     def __init__(self, backend: SimulatedBackend, request: Request) -> None:
         self._backend = backend
@@ -166,6 +197,7 @@ class _SimulatedStream:
         self._prompt = 0
         self._text = ""
         self._logprobs: list[float] = []
+        self._tops: list[Mapping[int, float]] = []
         self._finish: FinishReason | None = None
         self._node: Trajectory | None = None  # once it has ended
 
@@ -179,7 +211,7 @@ class _SimulatedStream:
             return self._node
         start = self._request.trajectory
         node = start.extend(
-            Segment(self._text, logprobs=tuple(self._logprobs)),
+            self._segment(),
             child=self._request.child,
             clock=start.clock + len(self._logprobs),
             finish=self._finish,
@@ -190,6 +222,7 @@ class _SimulatedStream:
 
     async def __aenter__(self) -> _SimulatedStream:
         backend, request = self._backend, self._request
+        refuse_steering(request, backend.capabilities, "the simulated backend")
         self._prompt = backend.prompt_tokens(request.problem, request.trajectory)
         if self._prompt + request.max_tokens > backend.info.context:
             raise ContextTooLong(
@@ -224,14 +257,25 @@ class _SimulatedStream:
             for cut in cuts:
                 if step.seconds and self._backend.clock:
                     await self._backend.clock.sleep(step.seconds * (cut - done) / step.tokens)
+                known = len(self._logprobs) if request.watch else 0
                 text = self._write(step, done, cut)
                 done = cut
-                if request.watch:
-                    yield Chunk(text, finish=self._finish)
-                elif self._finish:
-                    yield Chunk(self._text, finish=self._finish)
+                if request.watch or self._finish:
+                    piece = self._segment(known)
+                    yield Chunk(
+                        text if request.watch else self._text,
+                        (),
+                        self._finish,
+                        piece.logprobs,
+                        piece.top_logprobs,
+                    )
                 if self._finish:
                     return
+
+    def _segment(self, start: int = 0) -> Segment:
+        """What has been written, with log-probabilities from token `start` on."""
+        tops = tuple(self._tops[start:]) if self._request.logprobs else None
+        return Segment(self._text, logprobs=tuple(self._logprobs[start:]), top_logprobs=tops)
 
     def _write(self, step: Step, start: int, stop: int) -> str:
         """Write tokens `start` to `stop` - 1 of a step, as far as the cap lets; return the text."""
@@ -241,6 +285,8 @@ class _SimulatedStream:
         text = step.text[size * start // step.tokens : size * stop_here // step.tokens]
         self._text += text
         self._logprobs.extend([step.logprob] * (stop_here - start))
+        if request.logprobs:
+            self._tops.extend([step.likeliest(request.logprobs)] * (stop_here - start))
         self._backend.generated += stop_here - start
         if stop_here == step.tokens and (step.final or request.stop):
             self._finish = "stop" if step.final else "step"

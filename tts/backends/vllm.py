@@ -10,6 +10,8 @@ Run on vLLM 0.32 (CPU build); see `tts.engine.engine` for what of its interface 
 * A stream that nobody watches is asked of the engine as one final output.
 * A stop string that is a part of a token ends the decode with that token: the text is always what
   the tokens say, so it may run past the stop string by the rest of its last token.
+* Log-probabilities are the model's own, whether a request is steered or not. The engine is steered
+  by a logits processor of ours, which it cannot have beside speculative decoding.
 * The end-of-sequence token is charged and not kept, so text may be appended to a finished answer.
 * Leaving a stream aborts it, and waits for the engine's word on what it had generated.
 """
@@ -23,6 +25,7 @@ from itertools import accumulate
 from types import TracebackType
 from typing import Any, Self
 
+from tts.backends._steering import in_ids
 from tts.engine import (
     Engine,
     EngineConfig,
@@ -40,8 +43,9 @@ from tts.engine import (
     resolve_model,
     weights_hash,
 )
+from tts.engine.steering import Entry
 from tts.engine.text import Reader, Text, tokenizer_identity
-from tts.errors import ConfigError, ContextTooLong, EngineDead
+from tts.errors import CapabilityMissing, ConfigError, ContextTooLong, EngineDead
 from tts.types import (
     Capability,
     Chunk,
@@ -104,12 +108,14 @@ class VLLMBackend:
         self._model = model_info(path, model, resolved.max_model_len, tokenizer)
         self.text = Text(path, model, tokenizer, trust_remote_code=config.trust_remote_code)
         self.eos = eos_ids(path)
+        self._vocabulary = shape.vocabulary
         self.engine = Engine(resolved, report)
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """Everything but verifying."""
-        return _CAPABILITIES
+        """Everything but verifying; beside speculative decoding no logits processors."""
+        without = () if self.engine.config.steers else (Capability.LOGITS_PROCESSORS,)
+        return _CAPABILITIES.difference(without)
 
     @property
     def model(self) -> ModelInfo:
@@ -148,6 +154,14 @@ class VLLMBackend:
         """Where the text ends after each of the `tokens` of a request's answer, in characters."""
         reader = Reader(self.text, self.text.encode(request.problem, request.trajectory))
         return list(accumulate(len(reader.read([token])) for token in tokens))
+
+    def word(self, token: int) -> str:
+        """The text of a token by itself; empty for special ones."""
+        return self.text.word(token)
+
+    def is_token(self, text: str) -> bool:
+        """Whether a text is one token of the vocabulary."""
+        return self.text.token_id(text) is not None
 
     def prompt_tokens(self, problem: Problem, trajectory: Trajectory) -> int:
         """Tokens of the prompt together with the partial answer, exactly."""
@@ -209,6 +223,29 @@ class VLLMBackend:
             raise ConfigError("A stop string is empty.")
         return ids
 
+    def steering(self, request: Request) -> Entry:
+        """What a request changes in the distribution of the next token.
+
+        Raises:
+            CapabilityMissing: The engine cannot be steered.
+            ConfigError: What is asked for cannot be done with this tokenizer.
+        """
+        if request.steering is None:
+            return Entry()
+        if not self.engine.config.steers:
+            raise CapabilityMissing(
+                "The request is steered, and vLLM has no logits processors of ours beside"
+                " speculative decoding.",
+                hint="Take speculative_config out of model.engine.extra, or leave out what steers.",
+            )
+        changes = in_ids(request.steering, self._known_id, self._vocabulary)
+        return Entry(tuple(changes.bias.items()), tuple(changes.temperatures.items()))
+
+    def _known_id(self, text: str) -> int | None:
+        """The token that a text is; some tokenizers have more than their model knows."""
+        token = self.text.inner_id(text)
+        return None if token is None or token >= (self._vocabulary or token + 1) else token
+
 
 class VLLMStream:
     """One decode under way."""
@@ -227,9 +264,10 @@ class VLLMStream:
     async def __aenter__(self) -> Self:
         backend, request = self._backend, self._request
         self._prompt = backend.check_request(request)
+        params = _params(backend.text, request, backend.steering(request))
         self._reader = Reader(backend.text, self._prompt)
         await backend.engine.start()
-        self._decode = backend.engine.decode(self._prompt, _params(backend.text, request))
+        self._decode = backend.engine.decode(self._prompt, params)
         return self
 
     async def __aexit__(
@@ -272,8 +310,8 @@ class VLLMStream:
             self._text,
             tokens=tuple(decode.tokens[:kept]),
             tokenizer=self._backend.model.tokenizer,
-            logprobs=self._logprobs(kept),
-            top_logprobs=self._top_logprobs(kept),
+            logprobs=self._logprobs(0, kept),
+            top_logprobs=self._top_logprobs(0, kept),
         )
         return start.extend(
             segment,
@@ -303,24 +341,26 @@ class VLLMStream:
         """Make a chunk of everything that has arrived and not been delivered."""
         # The token that ended the answer is charged, not kept: text may be appended later.
         kept = len(self._decode.tokens) - (finish == "stop")
-        new = self._decode.tokens[self._delivered : kept]
+        start = self._delivered
+        new = self._decode.tokens[start:kept]
         text = self._reader.read(new, final=finish == "stop")
         self._delivered = kept
         self._text += text
         self._finish = finish
-        return Chunk(text, tuple(new), finish)
+        logprobs, tops = self._logprobs(start, kept), self._top_logprobs(start, kept)
+        return Chunk(text, tuple(new), finish, logprobs, tops)
 
-    def _logprobs(self, kept: int) -> tuple[float, ...] | None:
+    def _logprobs(self, start: int, stop: int) -> tuple[float, ...] | None:
         if self._request.logprobs is None:
             return None
-        pairs = zip(self._decode.tokens[:kept], self._decode.logprobs[:kept], strict=True)
-        return tuple(entry[token].logprob for token, entry in pairs)
+        tokens, entries = self._decode.tokens[start:stop], self._decode.logprobs[start:stop]
+        return tuple(entry[token].logprob for token, entry in zip(tokens, entries, strict=True))
 
-    def _top_logprobs(self, kept: int) -> tuple[Mapping[int, float], ...] | None:
+    def _top_logprobs(self, start: int, stop: int) -> tuple[Mapping[int, float], ...] | None:
         most = self._request.logprobs
         if not most:
             return None
-        return tuple(_likeliest(entry, most) for entry in self._decode.logprobs[:kept])
+        return tuple(_likeliest(entry, most) for entry in self._decode.logprobs[start:stop])
 
 
 def _likeliest(entry: Mapping[int, Any], most: int) -> Mapping[int, float]:
@@ -328,7 +368,7 @@ def _likeliest(entry: Mapping[int, Any], most: int) -> Mapping[int, float]:
     return {number: each.logprob for number, each in entry.items() if each.rank <= most}
 
 
-def _params(text: Text, request: Request) -> Any:
+def _params(text: Text, request: Request, entry: Entry) -> Any:
     """The request in vLLM's words. Without stop strings the engine makes no text at all."""
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind
@@ -349,4 +389,5 @@ def _params(text: Text, request: Request) -> Any:
         detokenize=bool(plan.strings),
         include_stop_str_in_output=bool(plan.strings),
         output_kind=kind,
+        extra_args=entry.write(),
     )

@@ -11,8 +11,10 @@ from tts.errors import ConfigError
 COMMANDS = {
     "run": "run",
     "estimate": "estimate",
+    "calibrate": "calibrate",
     "rescore": "rescore",
     "show": "show",
+    "analyse": "analyse",
     "power": "power",
     "doctor": "doctor",
 }
@@ -23,8 +25,10 @@ Usage: tts COMMAND ...
 
   run       solve the problems of a task, and report accuracy against compute
   estimate  say what a run would cost in tokens, time and dollars, without a single request
+  calibrate find the threshold for a wanted share of the larger of two models
   rescore   apply other votes, verifiers and graders to samples that are already there
   show      show the search tree of a problem: pictures on a page, text in the terminal
+  analyse   say what was in the chains of thought, and how much of it was needed
   power     say how many problems a comparison needs
   doctor    say what this machine can run, and what is missing
 

@@ -10,6 +10,7 @@ from typing import Any
 from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from pydantic import ValidationError
+from yaml import YAMLError
 
 from tts.errors import ConfigError, TTSError
 
@@ -37,6 +38,16 @@ def explain(error: Exception, fields: Sequence[str], groups: Sequence[str]) -> C
     if isinstance(error, OmegaConfBaseException) and error.full_key:
         first = f"{error.full_key}: {first}"
     return ConfigError(f"The configuration cannot be composed: {first.rstrip('.')}.")
+
+
+def malformed(error: YAMLError) -> ConfigError:
+    """A configuration file is no YAML."""
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    where = f"{mark.name}, line {mark.line + 1}" if mark else "A configuration file"
+    return ConfigError(
+        f"{where} cannot be read: {problem or 'it is no YAML'}.",
+        hint="Put quotes around what holds brackets, colons or braces.",
+    )
 
 
 def unknown_field(key: str, fields: Sequence[str], groups: Sequence[str] = ()) -> ConfigError:

@@ -20,9 +20,10 @@ from hydra.core.override_parser.types import Override, QuotedString
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from tts.cli.arguments import config_dir
-from tts.cli.complaints import explain
+from tts.cli.complaints import explain, malformed
 from tts.errors import ConfigError
 
 
@@ -94,6 +95,8 @@ class Composer:
         self._check_choices(overrides)
         try:
             cfg = hydra_compose("config", [*path, *overrides], return_hydra_config=True)
+        except YAMLError as error:
+            raise malformed(error) from error
         except (HydraException, OmegaConfBaseException) as error:
             raise explain(error, self._fields(overrides), self._groups()) from error
         HydraConfig.instance().set_config(cfg)

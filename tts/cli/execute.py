@@ -117,7 +117,8 @@ class _Run:
             store = stack.enter_context(Store(job.folder, expected))
             self._stores[id(job)] = store
             self._tell(store)
-            backends = list({id(w.arm.setup.backend): w.arm.setup.backend for w in works}.values())
+            pairs = ((w.arm.setup.backend, w.arm.setup.draft) for w in works)
+            backends = list({id(b): b for pair in pairs for b in pair if b is not None}.values())
             judges = {id(v): v for work in works if (v := work.arm.setup.verifier)}
             about = provenance(job.config, backends, list(judges.values()), command_line())
             about["arms"] = {w.arm.label: expected[w.arm.label].configuration for w in works}
@@ -237,9 +238,10 @@ class _Run:
 
 
 def _closable(queue: Sequence[Work]) -> list[Backend | Startable]:
-    """The backend of a queue, and the verifiers that have something to close."""
+    """The backend of a queue, its draft models, and the verifiers that have something to close."""
     verifiers = [v for work in queue if (v := work.arm.setup.verifier)]
-    return [queue[0].arm.setup.backend, *(v for v in verifiers if isinstance(v, Startable))]
+    drafts = [d for work in queue if (d := work.arm.setup.draft)]
+    return [queue[0].arm.setup.backend, *drafts, *(v for v in verifiers if isinstance(v, Startable))]
 
 
 async def _close(parts: Iterable[Backend | Startable]) -> None:

@@ -12,11 +12,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tts.cli._thinking import add_thinking, thinking_of
 from tts.cli.options import Parser
 from tts.errors import ConfigError
 
 if TYPE_CHECKING:
     from rich.progress import Progress
+    from rich.table import Table
 
     from tts.evaluation.rescoring import Judge, Rescored
     from tts.evaluation.samples import Samples
@@ -35,6 +37,7 @@ with 95% intervals over problems.
 EXAMPLES = """
   tts rescore outputs/demo
   tts rescore outputs/demo verifier=likelihood --json rescored.json
+  tts rescore outputs/thinker --chains
   tts rescore samples.jsonl --json out.json --field samples=completions
   tts rescore samples.jsonl task.answers.fallback_last_number=false --k 1,8,64
 
@@ -83,8 +86,16 @@ def _read(arguments: Sequence[str]) -> argparse.Namespace:
         metavar="FIELD=NAME",
         help="what a field is called in the file",
     )
+    parser.add_argument(
+        "--chains",
+        action="store_true",
+        help="also choose the shortest chain of thought, and others",
+    )
+    add_thinking(parser)
     parser.add_argument("--config-dir", type=Path, metavar="DIR", help="further configurations")
     asked = parser.parse_intermixed_args(list(arguments))
+    if asked.thinking and not asked.chains:
+        raise ConfigError("--thinking says nothing without --chains.", hint="Add --chains.")
     if asked.json and not asked.json.absolute().parent.is_dir():
         raise ConfigError(f"--json: there is no folder {asked.json.absolute().parent}.")
     return asked
@@ -109,9 +120,11 @@ def _pair(text: str) -> tuple[str, str]:
 async def _rescored(asked: argparse.Namespace) -> Found:
     """By arm: the summary, and what is written of each problem."""
     # Late: help and slips of the pen are answered at once.
+    from tts.evaluation.chain_choice import rankings
     from tts.evaluation.rescoring import check_verifier_fits, rescore
 
     found = {}
+    thinking = thinking_of(asked.source, asked.thinking)
     with _moving() as bars:
         reading = bars.add_task("Reading samples", total=None)
         judge, arms = _sources(asked)
@@ -127,7 +140,8 @@ async def _rescored(asked: argparse.Namespace) -> Found:
                     name: {"keys": pool.keys, "correct": pool.correct, "scores": pool.scores}
                     for name, pool in pools.items()
                 }
-                found[label] = (rescore(pools, asked.k), problems)
+                ranked = await rankings(judge, samples, thinking) if asked.chains else {}
+                found[label] = (rescore(pools, asked.k, ranked), problems)
     return found
 
 
@@ -187,26 +201,35 @@ def _sources(asked: argparse.Namespace) -> tuple[Judge, Mapping[str, Sequence[Sa
 
 def _show(found: Found) -> None:
     from rich.console import Console
-    from rich.table import Table
+
+    from tts.evaluation.chain_choice import CHOICES
 
     console = Console(highlight=False)
     for label, (rescored, _) in found.items():
         smallest, largest = rescored.n_samples
         count = f"{smallest}" if smallest == largest else f"{smallest} to {largest}"
         console.print(f"{label}: {rescored.n_problems:,} problems, {count} samples each; % [95%]")
-        table = Table(box=None, header_style="bold")
-        table.add_column("k", justify="right")
-        curves = {name: rescored.curves[m] for m, name in METHODS.items() if m in rescored.curves}
-        for name in curves:
-            table.add_column(name, justify="right", no_wrap=True)
-        for k in rescored.curves["pass"]:
-            table.add_row(str(k), *(_cell(curve[k]) for curve in curves.values()))
-        console.print(table)
+        for names in (METHODS, CHOICES):
+            curves = {name: rescored.curves[m] for m, name in names.items() if m in rescored.curves}
+            if curves:
+                console.print(_table(curves))
         for law in laws(rescored):
             console.print(law)
         for note in rescored.notes:
             console.print(note, style="yellow")
         console.print()
+
+
+def _table(curves: Mapping[str, Mapping[int, Interval]]) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold")
+    table.add_column("k", justify="right")
+    for name in curves:
+        table.add_column(name, justify="right", no_wrap=True)
+    for k in next(iter(curves.values())):
+        table.add_row(str(k), *(_cell(curve[k]) for curve in curves.values()))
+    return table
 
 
 def laws(rescored: Rescored) -> Iterator[str]:
@@ -246,9 +269,12 @@ def _write(path: Path, found: Found, asked: argparse.Namespace) -> None:
 
 def _entry(rescored: Rescored, problems: Mapping[str, Any]) -> dict[str, Any]:
     """Plain names for the figures at all samples, and behind them curves and problems."""
+    from tts.evaluation.chain_choice import CHOICES
+
     curves = rescored.curves
     figures = {f"pass@{k}": interval for k, interval in curves["pass"].items()}
-    figures |= {m: curves[m][max(curves[m])] for m in METHODS if m in curves and m != "pass"}
+    others = (m for m in (*METHODS, *CHOICES) if m in curves and m != "pass")
+    figures |= {m: curves[m][max(curves[m])] for m in others}
     means = {name: interval.mean for name, interval in figures.items()}
     return {
         "n_problems": rescored.n_problems,

@@ -13,10 +13,10 @@ from tts.cli.jobs import NOT_AN_OUTCOME, ArmConfig, Job
 from tts.errors import ConfigError
 from tts.evaluation import Arm, Names, check
 from tts.evaluation.trees import Keep
-from tts.protocols import Backend, Verifier
+from tts.protocols import Backend, Strategy, Verifier, Watcher
 from tts.solve import Setup
 from tts.tasks import Task
-from tts.types import Sampling
+from tts.types import Capability, Sampling
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,21 +50,30 @@ class Workshop:
         parts = {name: build(name, config[name]) for name in _PARTS}
         seed, concurrency = integer(config, "seed"), integer(config, "concurrency", 1)
         sampling = _sampling(config["model"])
+        watchers = _watchers(config.get("trimming") or {})
         # The backend last: it may have to look for a model and read its tokenizer.
         setup = Setup(
             **parts,
             verifier=self._verifier(config["verifier"]),
             backend=self._backend(config["backend"], config["replay"]),
+            draft=self._draft(parts["strategy"], config),
             answers=task.answers,
             sampling=sampling,
             max_tokens=task.max_tokens,
             seed=seed,
+            watchers=watchers,
+            thinking=build("thinking", config["thinking"]),
         )
         check(task, setup)
         names = _names(job, arm, setup, task)
         # What backend and verifier say of themselves, not how they were configured: the number of
         # requests in flight, or the port of a server, makes no other run.
         outcome = {k: v for k, v in config.items() if k not in NOT_AN_OUTCOME}
+        if not watchers:  # how thinking is marked matters to nobody then
+            outcome = {k: v for k, v in outcome.items() if k not in ("trimming", "thinking")}
+        outcome.pop("draft", None)
+        if setup.draft is not None:
+            outcome["draft"] = setup.draft.identity()
         outcome |= {
             "model": config["model"]["sampling"],
             "backend": setup.backend.identity(),
@@ -75,10 +84,19 @@ class Workshop:
         )
         return Work(job, made, task, concurrency)
 
-    def _backend(self, node: Mapping[str, Any], replay: Mapping[str, Any]) -> Backend:
+    def _draft(self, strategy: Strategy, config: Mapping[str, Any]) -> Backend | None:
+        """The draft model, for a strategy that wants one; others start none in vain."""
+        node = config["draft"]
+        if Capability.DRAFT not in strategy.requires or not node["_target_"]:
+            return None
+        return self._backend(node, config["replay"], "draft")
+
+    def _backend(
+        self, node: Mapping[str, Any], replay: Mapping[str, Any], where: str = "backend"
+    ) -> Backend:
         key = json.dumps([node, replay], sort_keys=True)
         if key not in self._backends:
-            backend: Backend = build("backend", node)
+            backend: Backend = build(where, node)
             self._backends[key] = _replayed(backend, replay)
         return self._backends[key]
 
@@ -90,6 +108,10 @@ class Workshop:
 
 
 _PARTS = ("strategy", "budget", "controller")
+
+
+def _watchers(nodes: Mapping[str, Any]) -> tuple[Watcher, ...]:
+    return tuple(build(f"trimming.{name}", node) for name, node in nodes.items())
 
 
 def _replayed(backend: Backend, replay: Mapping[str, Any]) -> Backend:
@@ -132,6 +154,7 @@ def _names(job: Job, arm: ArmConfig, setup: Setup, task: Task) -> Names:
         model=setup.backend.model.name,
         backend=arm.choices["backend"],
         verifier=arm.choices["verifier"] if setup.verifier else None,
+        draft=setup.draft.model.name if setup.draft else None,
         controller=arm.choices["controller"],
         n=getattr(setup.strategy, "n", None),
         budget=setup.budget.model_dump(exclude_none=True, exclude_defaults=True)

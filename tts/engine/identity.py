@@ -6,6 +6,7 @@ import hashlib
 from typing import Any
 
 from tts.engine.resolved import ResolvedConfig
+from tts.engine.steering import PROCESSOR
 from tts.engine.text import Text
 
 # Arguments of the engine that say how much and when, not what.
@@ -33,11 +34,17 @@ def identity_of(config: ResolvedConfig, text: Text, weights: str) -> dict[str, A
     template = (text.chat_template or "").encode()
     # Models with this kind of positions scale them by the engine's context.
     layout = _LAYOUT - {"max_model_len"} if b'"longrope"' in contents else _LAYOUT
+    engine = {k: v for k, v in config.arguments.items() if k not in layout}
+    # Ours changes nothing unless a request asks for it.
+    loaded = engine.pop("logits_processors", None) or ()
+    others = [each for each in loaded if each != PROCESSOR]
+    if others:
+        engine["logits_processors"] = others
     return {
         "weights": weights,
         "tokenizer": text.identity,
         "chat_template": hashlib.sha256(template).hexdigest()[:16],
         "config": hashlib.sha256(contents).hexdigest()[:16],
         "device": "cuda" if config.on_cuda else "cpu",
-        "engine": {k: v for k, v in config.arguments.items() if k not in layout},
+        "engine": engine,
     }

@@ -24,6 +24,7 @@ from tts.engine.guard import QUALIFIED_NAME
 from tts.engine.hardware import GIB, Hardware
 from tts.engine.memory import Footprint
 from tts.engine.shape import Shape, item_bytes
+from tts.engine.steering import PROCESSOR
 from tts.engine.surroundings import SURROUNDINGS
 
 _CPU_CONTEXT = 4096  # a longer one must be asked for: prompts are prefilled whole on a processor
@@ -75,6 +76,11 @@ class ResolvedConfig:
         """Where the user finds these settings, for messages."""
         return "verifier.engine" if self.role == "reward" else "model.engine"
 
+    @property
+    def steers(self) -> bool:
+        """Whether requests can change the distribution of the next token."""
+        return PROCESSOR in (self.arguments.get("logits_processors") or ())
+
 
 def resolve(
     config: EngineConfig, hardware: Hardware, path: Path, shape: Shape, role: Role = "policy"
@@ -111,6 +117,8 @@ def resolve(
         "worker_extension_cls": QUALIFIED_NAME,
     }
     arguments |= config.extra
+    if role == "policy" and not arguments.get("speculative_config"):  # vLLM refuses it beside that
+        arguments["logits_processors"] = [*(arguments.get("logits_processors") or ()), PROCESSOR]
     return ResolvedConfig(
         model=config.model,
         path=path,

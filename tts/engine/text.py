@@ -111,7 +111,18 @@ class Text:
 
         Tokenizers that put a space before a text give the token with that space.
         """
-        ids: list[int] = self._tokenizer.encode(token, add_special_tokens=False)
+        return self._single(self._tokenizer.encode(token, add_special_tokens=False), token)
+
+    def inner_id(self, token: str) -> int | None:
+        """As `token_id`, for a string in the middle of a text: a space before it makes another."""
+        return self._single(self._piece(token), token)
+
+    def word(self, number: int) -> str:
+        """The text of a token by itself; empty for special tokens, and for numbers of none."""
+        known = 0 <= number < len(self._tokenizer) and number not in self.special
+        return self._token_text(number) if known else ""
+
+    def _single(self, ids: Sequence[int], token: str) -> int | None:
         unknown = self._tokenizer.unk_token_id
         if len(ids) != 1 or (ids[0] == unknown and token != self._tokenizer.unk_token):
             return None

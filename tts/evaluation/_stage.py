@@ -135,6 +135,7 @@ class Stage:
             backend=policy,
             verifier=verifier,
             verifier_backend=real.verifier_backend and self._cast(real.verifier_backend, scene),
+            draft=real.draft and self._cast(real.draft, scene),
             # The rehearsal's own seconds mean nothing.
             budget=real.budget and real.budget.model_copy(update={"seconds": None}),
             answers=_Answers(real.answers.landing),

@@ -22,7 +22,7 @@ from tts.evaluation._stage import STEP, Rehearse, Scene, Stage, larger, say
 from tts.evaluation.runner import Arm
 from tts.protocols import Backend
 from tts.tasks import Task
-from tts.types import Problem, Trajectory, Usage
+from tts.types import Capability, Problem, Trajectory, Usage
 
 MOST_REHEARSED = 200
 """Problems that are rehearsed at most."""
@@ -199,6 +199,11 @@ def _notes(arm: Arm, given: Assumptions, stepped: bool, judged: bool) -> Iterato
         yield (
             f"{arm.label}: steps were assumed to have {STEP} tokens, so the bound on prompt tokens"
             " and calls is no guarantee."
+        )
+    if Capability.DRAFT in arm.setup.strategy.requires:
+        yield (
+            f"{arm.label}: which of two models writes a step cannot be known before; the share of"
+            " each, and what hangs on it (FLOPs, dollars), is a guess even in the upper bound."
         )
     if judged and given.verifier_tokens is None:
         yield f"{arm.label}: judgements are counted at their upper bound."

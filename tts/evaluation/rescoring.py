@@ -10,7 +10,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tts.errors import CapabilityMissing
@@ -31,6 +31,9 @@ from tts.types import Capability, ProblemId, Score, Usage
 
 Grader = Callable[[ProblemId, str], Awaitable[bool]]
 """Says whether an answer to a problem is right, as `Task.grade` does."""
+
+Rankings = Mapping[ProblemId, tuple[float, ...]]
+"""By problem, what each of its samples weighs to a selector."""
 
 DRAWS = 1000
 """Subsets that a weighted vote looks at where there are more."""
@@ -106,15 +109,18 @@ class Judge:
 
     async def _scores(self, samples: Samples) -> list[Score]:
         if self.verifier is not None:
-            context = _Offline(samples.problem.id)
+            context = Offline(samples.problem.id)
             return await self.verifier.score(samples.problem, samples.trajectories, context)
         scores = [t.score for t in samples.trajectories]
         return [s for s in scores if s is not None] if all(scores) else []
 
 
 @dataclass(frozen=True)
-class _Offline:
-    """What a verifier may touch here: no model. See `tts.protocols.VerifierContext`."""
+class Offline:
+    """What verifiers and selectors may touch here: no model.
+
+    See `tts.protocols.VerifierContext`.
+    """
 
     problem_id: str
     memory: dict[Hashable, Any] = field(default_factory=dict)
@@ -149,8 +155,9 @@ class Rescored:
     """What one pool of samples a problem would have given.
 
     Attributes:
-        curves: By method (`pass`, `majority`, `weighted`, `best_of_n`), then by k: the accuracy
-            with its interval. A method that cannot be told is missing.
+        curves: By method (`pass`, `majority`, `weighted`, `best_of_n`, and what was ranked
+            otherwise), then by k: the accuracy with its interval. A method that cannot be told is
+            missing.
         n_problems: Problems.
         n_samples: Smallest and largest number of samples a problem.
         answered: Share of samples with an answer.
@@ -168,12 +175,17 @@ class Rescored:
     saturation: Saturation | None = None
 
 
-def rescore(pools: Mapping[str, Pool], ks: Sequence[int] = ()) -> Rescored:
+def rescore(
+    pools: Mapping[str, Pool],
+    ks: Sequence[int] = (),
+    rankings: Mapping[str, Rankings] | None = None,
+) -> Rescored:
     """Estimate every method at every number of samples.
 
     Args:
         pools: By problem, at least one.
         ks: Numbers of samples; by default powers of two, and the size of the smallest pool.
+        rankings: By further methods, which take the sample that weighs most.
 
     Raises:
         ConfigError: A k is below 1, or above the size of the smallest pool.
@@ -199,6 +211,9 @@ def rescore(pools: Mapping[str, Pool], ks: Sequence[int] = ()) -> Rescored:
             notes.append("No weighted vote: it adds probabilities, and the scores are none.")
     elif scored:
         notes.append(f"{len(pools) - len(scored)} problems lack scores; nothing was made of them.")
+    for method, weights in (rankings or {}).items():
+        ranked = {name: replace(pool, scores=weights[name]) for name, pool in pools.items()}
+        curves[method] = curve(ranked, ks, best_of_k)
     answered = sum(key is not None for pool in pools.values() for key in pool.keys) / sum(sizes)
     return Rescored(
         curves,

@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from typing import Protocol, TypeGuard
 
@@ -24,6 +24,7 @@ from tts.evaluation.records import Outcome, Record
 from tts.evaluation.store import Expected, Store
 from tts.evaluation.summary import Names, Row
 from tts.evaluation.trees import Keep, TreeRecord
+from tts.protocols import Backend
 from tts.solve import Setup, solve_all
 from tts.tasks import Item, Task
 from tts.types import Event, Problem, Result, Trajectory
@@ -98,16 +99,19 @@ def check(task: Task, setup: Setup) -> None:
                 hint="Every problem needs one; otherwise nothing can be graded.",
             )
         seen.add(name)
-        _check_length(item.problem, setup)
+        setup.check(item.problem)
+        _check_length(item.problem, setup.backend)
+        if setup.draft is not None:
+            _check_length(item.problem, setup.draft)
     if not seen:
         raise ConfigError(
             f"Task {task.name} has no problems.", hint="Check its file and task.n_problems."
         )
 
 
-def _check_length(problem: Problem, setup: Setup) -> None:
-    model = setup.backend.model
-    tokens = setup.backend.prompt_tokens(problem, Trajectory.root())
+def _check_length(problem: Problem, backend: Backend) -> None:
+    model = backend.model
+    tokens = backend.prompt_tokens(problem, Trajectory.root())
     if tokens + 1 > model.context:
         raise ContextTooLong(
             f"The prompt of problem {problem.id!r} has {tokens} tokens, which leaves no room for an"
@@ -203,21 +207,9 @@ class _Sitting:
 
     def _solve(self, problems: Sequence[Problem], concurrency: int) -> AsyncGenerator[Result]:
         setup = self._arm.setup
-        return solve_all(
-            problems,
-            concurrency=concurrency,
-            strategy=setup.strategy,
-            backend=setup.backend,
-            verifier=setup.verifier,
-            verifier_backend=setup.verifier_backend,
-            budget=setup.budget,
-            controller=setup.controller,
-            answers=setup.answers,
-            sampling=setup.sampling,
-            max_tokens=setup.max_tokens,
-            seed=setup.seed,
-            on_event=self._watcher.on_event if self._watcher else None,
-        )
+        options = {f.name: getattr(setup, f.name) for f in fields(setup)}
+        options["on_event"] = self._watcher.on_event if self._watcher else None
+        return solve_all(problems, concurrency=concurrency, **options)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         """Start a grading, and raise what an earlier one could not record (a full disk, say)."""

@@ -31,8 +31,12 @@ from tts.evaluation.trees import TreeRecord
 RESULTS, TREES, SUMMARY = "results.jsonl", "trees.jsonl", "summary.json"
 TABLE, PICTURE, PAGE = "summary.md", "accuracy_vs_compute.png", "trees.html"
 CONFIG, PROVENANCE, CLAIMS = "config.yaml", "provenance.json", "claims.json"
-FILES = (SUMMARY, TABLE, CLAIMS, PICTURE, PAGE, CONFIG, PROVENANCE, TREES, RESULTS)
-"""All that a run writes; the results last, so that a folder half moved is still recognised."""
+CHAINS, CHAINS_PICTURE = "analysis.md", "analysis.png"
+FILES = (
+    *(SUMMARY, TABLE, CLAIMS, PICTURE, PAGE, CHAINS, CHAINS_PICTURE),
+    *(CONFIG, PROVENANCE, TREES, RESULTS),
+)
+"""All that is there of a run; the results last, so that a folder half moved is still recognised."""
 
 _TEXT = rb'"(?:[^"\\]|\\.)*"'
 _KEY = re.compile(

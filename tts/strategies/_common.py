@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Coroutine, Iterable
 from contextlib import aclosing
+from typing import Any, TypeVar
 
 from tts.errors import BudgetExhausted, ConfigError
 from tts.protocols import Env, Selector
 from tts.types import Candidate, Problem, Request, Result, Trajectory
+
+T = TypeVar("T")
 
 
 def check_n(n: int) -> None:
@@ -61,7 +64,18 @@ async def answers(
             return None
         return number, await env.candidate(trajectory)
 
-    tasks = [asyncio.create_task(one(number)) for number in numbers]
+    async with aclosing(as_they_come(one(number) for number in numbers)) as arriving:
+        async for drawn in arriving:
+            yield drawn
+
+
+async def as_they_come(draws: Iterable[Coroutine[Any, Any, T | None]]) -> AsyncGenerator[T]:
+    """Run draws side by side; those that are still under way when this is left are cancelled.
+
+    Yields:
+        What comes of them, as they finish; nothing for None.
+    """
+    tasks = [asyncio.create_task(draw) for draw in draws]
     try:
         for finished in asyncio.as_completed(tasks):
             drawn = await finished

@@ -245,11 +245,14 @@ def raw(node: Trajectory) -> float:
 
 
 def since_delimiter(node: Trajectory) -> str:
-    """The text since a delimiter last ended a step: pieces that a cap has cut belong together."""
+    """The text since a delimiter last ended a step.
+
+    Pieces that a cap has cut, or a watcher has put there, belong together.
+    """
     text, above = "", node
     while above.segment is not None and above.parent is not None:
         text, above = above.segment.text + text, above.parent
-        if above.finish != "length":
+        if above.finish in ("step", "stop"):
             break
     return text
 

@@ -23,6 +23,7 @@ This module knows nothing of tokens and models; it needs the standard library on
 import hashlib
 import math
 import random
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -35,7 +36,7 @@ THEREFORE = " => "
 LIMIT = 10_000
 """Every intermediate value is at least 0 and below this."""
 
-_Term = tuple[str, tuple[int, ...]]
+Term = tuple[str, tuple[int, ...]]
 """A sign, '+' or '-', and the one or two factors of a term."""
 
 
@@ -108,7 +109,7 @@ def generate(level: int, index: int, split: Split) -> MiniProblem:
     rng = random.Random(f"mini/{split}/{level}/{index}")
     while True:
         terms = _draw_terms(LEVELS[level], rng)
-        prompt = _render(terms) + "="
+        prompt = render(terms) + "="
         if _stays_in_range(terms) and split_of(prompt) == split:
             answer, solution = _solve(terms, rng)
             return MiniProblem(f"mini-{split}-{level}-{index}", level, prompt, answer, solution)
@@ -121,9 +122,9 @@ def split_of(prompt: str) -> Split:
     return "validation" if place == 0 else "test" if place == 1 else "train"
 
 
-def _draw_terms(level: Level, rng: random.Random) -> list[_Term]:
+def _draw_terms(level: Level, rng: random.Random) -> list[Term]:
     with_product = rng.sample(range(level.terms), level.products)
-    terms: list[_Term] = []
+    terms: list[Term] = []
     for place in range(level.terms):
         sign = "+" if place == 0 else rng.choice("+-")
         if place in with_product:
@@ -133,7 +134,7 @@ def _draw_terms(level: Level, rng: random.Random) -> list[_Term]:
     return terms
 
 
-def _stays_in_range(terms: list[_Term]) -> bool:
+def _stays_in_range(terms: list[Term]) -> bool:
     """Whether all running totals from the left are in range: then a first step always exists."""
     total = 0
     for sign, factors in terms:
@@ -143,21 +144,30 @@ def _stays_in_range(terms: list[_Term]) -> bool:
     return True
 
 
-def _render(terms: list[_Term]) -> str:
+def render(terms: list[Term]) -> str:
+    """The text of terms, without the sign of the first."""
     return "".join(sign + "*".join(map(str, factors)) for sign, factors in terms)[1:]
 
 
-def _solve(terms: list[_Term], rng: random.Random) -> tuple[str, str]:
+def parse(text: str) -> list[Term]:
+    """The terms of a text that `render` wrote."""
+    return [
+        (sign or "+", tuple(map(int, factors.split("*"))))
+        for sign, factors in re.findall(r"([+-]?)(\d+(?:\*\d+)*)", text)
+    ]
+
+
+def _solve(terms: list[Term], rng: random.Random) -> tuple[str, str]:
     """The answer of an expression and one of its solutions, drawn at random."""
     steps = []
     while len(terms) > 1 or len(terms[0][1]) > 1:
-        operation, terms = _reduce(terms, rng.choice(_reducible(terms)))
-        steps.append(operation + (THEREFORE + _render(terms) if len(terms) > 1 else ""))
+        operation, terms = carry_out(terms, rng.choice(places(terms)))
+        steps.append(operation + (THEREFORE + render(terms) if len(terms) > 1 else ""))
     answer = str(terms[0][1][0])
     return answer, STEP_END.join([*steps, rf"\boxed{{{answer}}}"])
 
 
-def _reducible(terms: list[_Term]) -> list[int]:
+def places(terms: list[Term]) -> list[int]:
     """Places where an operation may be carried out: products, and pairs after a plus sign."""
     places = []
     for at, (sign, factors) in enumerate(terms):
@@ -171,7 +181,7 @@ def _reducible(terms: list[_Term]) -> list[int]:
     return places
 
 
-def _reduce(terms: list[_Term], at: int) -> tuple[str, list[_Term]]:
+def carry_out(terms: list[Term], at: int) -> tuple[str, list[Term]]:
     """Carries out the operation at a place: its text, and the terms that are left."""
     sign, factors = terms[at]
     if len(factors) > 1:
@@ -179,9 +189,9 @@ def _reduce(terms: list[_Term], at: int) -> tuple[str, list[_Term]]:
     else:
         used, value = terms[at : at + 2], _combine(factors[0], terms[at + 1])
     left = [*terms[:at], (sign, (value,)), *terms[at + len(used) :]]
-    return f"{_render(used)}={value}", left
+    return f"{render(used)}={value}", left
 
 
-def _combine(value: int, term: _Term) -> int:
+def _combine(value: int, term: Term) -> int:
     sign, factors = term
     return value + factors[0] if sign == "+" else value - factors[0]

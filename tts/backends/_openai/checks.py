@@ -5,14 +5,17 @@ What the protocol has no words for would be dropped in silence; here it is named
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from tts.backends._openai.decode import Voice
 from tts.backends._openai.wire import Api
+from tts.backends._steering import in_ids
 from tts.engine.text import Text
 from tts.errors import CapabilityMissing, ConfigError, ContextTooLong
 from tts.types import Request
+
+_MOST_BIAS = 100.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +26,13 @@ class Opening:
         api: The interface to ask.
         prompt: Ids or text; for a chat the partial answer.
         bound: Most tokens of the prompt.
+        bias: What is added to the logits of tokens, by id.
     """
 
     api: Api
     prompt: Sequence[int] | str
     bound: int
+    bias: Mapping[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +91,15 @@ class Checks:
                 f" {self.voice.dialect.model}.",
                 hint="Lower max_tokens, or shorten the prompt.",
             )
-        return Opening("completions", ids, len(ids))
+        return Opening("completions", ids, len(ids), _bias(request, text))
 
     def _check_words(self, request: Request) -> None:
         """Refuse what cannot be said where text is sent."""
+        if request.steering is not None:
+            raise CapabilityMissing(
+                "The request is steered, which goes by token ids, and here text is sent.",
+                hint="Use a vLLM server with its tokenizer (backend.tokenizer), or backend=vllm.",
+            )
         if request.logprobs:
             raise CapabilityMissing(
                 "Log-probabilities of the likeliest tokens need token ids, and here text is sent.",
@@ -125,3 +135,24 @@ class Checks:
                 hint="Use vLLM, or plain prompts with backend.api=completions.",
             )
         return "chat"
+
+
+def _bias(request: Request, text: Text) -> dict[int, float]:
+    """What a request's steering adds to logits, as far as the protocol's `logit_bias` can say it.
+
+    The server cuts biases to 100, which decides between any two tokens of a real model.
+    """
+    if request.steering is None:
+        return {}
+    changes = in_ids(request.steering, text.inner_id)
+    if changes.temperatures:
+        raise CapabilityMissing(
+            "The request has temperatures of single tokens, and a server has no words for these.",
+            hint="Take the bundled engine (backend=vllm), or steer by biases alone.",
+        )
+    bias = {token: max(value, -_MOST_BIAS) for token, value in changes.bias.items()}
+    if any(value > _MOST_BIAS for value in bias.values()):
+        raise ConfigError(
+            f"A bias of the request's steering exceeds {_MOST_BIAS:g}, the most a server takes."
+        )
+    return bias

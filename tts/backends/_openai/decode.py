@@ -63,6 +63,7 @@ class Decode:
         api: The interface to ask.
         prompt: Ids or text where the decode starts; for a chat the partial answer.
         bound: Most tokens of the prompt.
+        bias: What is added to the logits of tokens, by id.
 
     Attributes:
         draft: What has arrived.
@@ -70,17 +71,24 @@ class Decode:
     """
 
     __slots__ = (
-        "_api", "_bound", "_final", "_leave", "_plan", "_prompt", "draft", "free", "request",
-        "streaming", "voice",
+        "_api", "_bound", "_final", "_leave", "_plan", "_prompt", "bias", "draft", "free",
+        "request", "streaming", "voice",
     )  # fmt: skip
 
     def __init__(
-        self, voice: Voice, request: Request, api: Api, prompt: Sequence[int] | str, bound: int
+        self,
+        voice: Voice,
+        request: Request,
+        api: Api,
+        prompt: Sequence[int] | str,
+        bound: int,
+        bias: Mapping[int, float],
     ) -> None:
         dialect = voice.dialect
         self.voice = voice
         self.request = request
         self.free = False
+        self.bias = bias
         self._api, self._prompt, self._bound = api, prompt, bound
         self._plan = _plan(voice, request)
         scan = bool(request.stop) and not dialect.vllm
@@ -136,6 +144,7 @@ class Decode:
             self._plan.ids,
             self.streaming,
             n,
+            self.bias,
         )
         return body(self.voice.dialect, request, ask)
 

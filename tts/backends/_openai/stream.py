@@ -81,13 +81,12 @@ class OpenAIStream:
     def trajectory(self) -> Trajectory:
         """The prefix with what has been delivered so far; with everything after the block."""
         start, draft = self._request.trajectory, self._decode.draft
-        wanted = self._request.logprobs
         segment = Segment(
             self._text,
             tokens=tuple(draft.tokens[: self._delivered]) if self._reader else None,
             tokenizer=self._model.tokenizer if self._reader else None,
-            logprobs=None if wanted is None else tuple(draft.logprobs[: self._kept]),
-            top_logprobs=self._tops() if wanted else None,
+            logprobs=self._logprobs(0),
+            top_logprobs=self._tops(0),
         )
         return start.extend(
             segment,
@@ -96,8 +95,15 @@ class OpenAIStream:
             finish=self._finish,
         )
 
-    def _tops(self) -> tuple[Mapping[int, float], ...]:
-        return tuple(self._decode.draft.tops[: self._kept])
+    def _logprobs(self, start: int) -> tuple[float, ...] | None:
+        if self._request.logprobs is None:
+            return None
+        return tuple(self._decode.draft.logprobs[start : self._kept])
+
+    def _tops(self, start: int) -> tuple[Mapping[int, float], ...] | None:
+        if not self._request.logprobs:
+            return None
+        return tuple(self._decode.draft.tops[start : self._kept])
 
     def _arrived(self) -> int:
         """Tokens (characters, where text is sent) that can be delivered."""
@@ -109,15 +115,16 @@ class OpenAIStream:
 
     def _read(self, finish: FinishReason | None) -> Chunk:
         """Make a chunk of everything that has arrived and not been delivered."""
-        draft, start = self._decode.draft, self._delivered
+        draft, start, known = self._decode.draft, self._delivered, self._kept
         ended = draft.finish == "stop" and self._voice.dialect.vllm
         self._kept = max(0, len(draft.logprobs) - ended)
         self._finish = finish
         self._delivered = self._arrived()
+        logprobs, tops = self._logprobs(known), self._tops(known)
         if self._reader is None:
             self._text = draft.text
-            return Chunk(draft.text[start:], finish=finish)
+            return Chunk(draft.text[start:], (), finish, logprobs, tops)
         new = draft.tokens[start : self._delivered]
         text = self._reader.read(new, final=finish == "stop")
         self._text += text
-        return Chunk(text, tuple(new), finish)
+        return Chunk(text, tuple(new), finish, logprobs, tops)

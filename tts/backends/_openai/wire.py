@@ -7,7 +7,7 @@ adds to them; nothing of time, faults or accounts.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from tts.errors import BackendError
@@ -50,6 +50,7 @@ class Ask:
         stop_ids: Tokens that end the decode.
         stream: Whether the reply comes piece by piece.
         n: Samples.
+        bias: What is added to the logits of tokens, by id; -100 to 100.
     """
 
     api: Api
@@ -60,6 +61,7 @@ class Ask:
     stop_ids: tuple[int, ...] = ()
     stream: bool = False
     n: int = 1
+    bias: Mapping[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +143,8 @@ def _vllm(dialect: Dialect, request: Request, ask: Ask) -> dict[str, Any]:
         said |= {"stop": list(ask.stop), "include_stop_str_in_output": True}
     if ask.stop_ids:
         said["stop_token_ids"] = list(ask.stop_ids)
+    if ask.bias:
+        said["logit_bias"] = {str(token): value for token, value in ask.bias.items()}
     if dialect.ids:
         said["return_token_ids"] = True
         if request.logprobs is not None:

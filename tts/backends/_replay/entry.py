@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from tts.types import FinishReason, Segment
+from tts.types import Chunk, FinishReason, Segment
 
 T = TypeVar("T")
+Written = TypeVar("Written", Segment, Chunk)
 
 NO_LOGPROBS = -1  # the least detail; 0: of the drawn tokens; k: of the k likeliest as well
 
@@ -138,13 +139,24 @@ def join(first: Segment, second: Segment) -> Segment:
     )
 
 
-def likeliest(segment: Segment, most: int) -> Segment:
+def together(first: Chunk, second: Chunk) -> Chunk:
+    """Two chunks as one, the second of which may be the last."""
+    return Chunk(
+        first.text + second.text,
+        first.tokens + second.tokens,
+        second.finish,
+        _sum(first.logprobs, second.logprobs),
+        _sum(first.top_logprobs, second.top_logprobs),
+    )
+
+
+def likeliest(piece: Written, most: int) -> Written:
     """A piece with the `most` likeliest tokens of each position, or without any at 0."""
-    if segment.top_logprobs is None:
-        return segment
+    if piece.top_logprobs is None:
+        return piece
     if most == 0:
-        return replace(segment, top_logprobs=None)
-    return replace(segment, top_logprobs=tuple(_top(each, most) for each in segment.top_logprobs))
+        return replace(piece, top_logprobs=None)
+    return replace(piece, top_logprobs=tuple(_top(each, most) for each in piece.top_logprobs))
 
 
 def _top(position: Mapping[int, float], most: int) -> dict[int, float]:

@@ -14,7 +14,7 @@ from itertools import pairwise
 
 from tts.backends._replay.entry import NO_LOGPROBS, Entry, Mark
 from tts.seeds import derive
-from tts.types import Chunk, Request
+from tts.types import Chunk, Request, Segment
 
 _COARSE = 8  # tokens; a longer piece was not watched when it was written, and is split if it is now
 
@@ -48,7 +48,7 @@ class CannotCut(Exception):
 
 
 def key_of(identity: str, request: Request) -> bytes | None:
-    """Identity of a draw: model, prompt, prefix, sampling, stops and seed; None if it has none.
+    """Identity of a draw: model, prompt, prefix, sampling, stops, steering and seed, if it has one.
 
     At temperature 0 nothing is drawn, so neither the seed nor the rest of the sampling matters.
     """
@@ -58,12 +58,16 @@ def key_of(identity: str, request: Request) -> bytes | None:
         return None
     problem = request.problem
     drawn = (sampling.temperature, sampling.top_p, sampling.top_k, sampling.min_p, request.seed)
+    steering = request.steering
+    steered = () if steering is None else (dict(steering.bias), dict(steering.temperatures),
+                                           sorted(set(steering.banned)))  # fmt: skip
     parts = (
         identity,
         problem.prompt or [(message.role, message.content) for message in problem.messages],
         [(s.text, s.tokens, s.tokenizer) for s in request.trajectory.segments()],
         request.stop,
         None if greedy else drawn,
+        *steered,
     )
     data = json.dumps(parts, sort_keys=True, separators=(",", ":"))
     return hashlib.blake2b(data.encode(), digest_size=20).digest()
@@ -143,9 +147,19 @@ def pieces(entry: Entry, ends: Ends, *, watch: bool) -> list[tuple[Chunk, Mark]]
         watch: Whether it comes piece by piece.
     """
     places = _places(entry, ends) if watch else [entry.end]
-    text, tokens = entry.segment.text, entry.segment.tokens or ()
     steps = pairwise([(0, 0), *places])
-    return [(Chunk(text[a:c], tokens[b:d]), (c, d)) for (a, b), (c, d) in steps]
+    return [(_piece(entry.segment, begin, end), end) for begin, end in steps]
+
+
+def _piece(segment: Segment, begin: Mark, end: Mark) -> Chunk:
+    ids, logprobs, tops = segment.tokens, segment.logprobs, segment.top_logprobs
+    part = slice(begin[1], end[1])
+    return Chunk(
+        segment.text[begin[0] : end[0]],
+        ids[part] if ids else (),
+        logprobs=logprobs and logprobs[part],
+        top_logprobs=tops and tops[part],
+    )
 
 
 def _places(entry: Entry, ends: Ends) -> list[Mark]:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from tts.backends._replay.entry import NO_LOGPROBS, Entry, Mark, join, likeliest
+from tts.backends._replay.entry import NO_LOGPROBS, Entry, Mark, join, likeliest, together
 from tts.backends._replay.plan import Plan, pieces
 from tts.errors import ReplayMiss
 from tts.protocols import Stream
@@ -103,7 +103,7 @@ class ReplayStream:
             self._busy = False
         self._reads += 1
         self._finish = chunk.finish
-        return chunk
+        return likeliest(chunk, self._request.logprobs or 0)
 
     @property
     def usage(self) -> Usage:
@@ -206,7 +206,7 @@ class ReplayStream:
             chunk, self._at = self._left.popleft()
             past = self._plan.past
             if rest is None and not self._left and past is not None:
-                return Chunk(chunk.text, chunk.tokens, past.finish)
+                return replace(chunk, finish=past.finish)
             return chunk
         if self._left:  # nobody watches: one chunk with all that comes
             held, self._at = self._left.popleft()
@@ -214,9 +214,7 @@ class ReplayStream:
             assert rest is not None
             await self._ask(rest)
         chunk = await self._read()
-        if held is None:
-            return chunk
-        return Chunk(held.text + chunk.text, held.tokens + chunk.tokens, chunk.finish)
+        return chunk if held is None else together(held, chunk)
 
     async def _read(self) -> Chunk:
         """The next chunk that is decoded now."""
