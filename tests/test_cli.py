@@ -339,7 +339,7 @@ def test_an_interrupted_run_says_how_to_go_on(number, code):
 
 # --- configurations -----------------------------------------------------------------------------
 
-OWN = ("strategy", "verifier", "budget", "controller", "experiment", "backend")
+OWN = ("strategy", "verifier", "budget", "controller", "experiment", "backend", "draft")
 
 
 def test_configurations_are_found_in_the_checkout():
@@ -357,7 +357,7 @@ def test_configurations_are_found_in_the_checkout():
 )
 def test_every_choice_runs(override):
     verifier = () if override.startswith("verifier") else ("verifier=likelihood",)
-    assert tts(*SMALL, override, *verifier, "hydra.run.dir=out") == 0
+    assert tts(*SMALL, "draft=simulated", override, *verifier, "hydra.run.dir=out") == 0
 
 
 @pytest.mark.parametrize(

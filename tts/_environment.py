@@ -90,6 +90,7 @@ class Environment:
     sampling: Sampling
     max_tokens: int
     seed: int
+    cap: int  # of a whole answer, also where `max_tokens` is what a lease covers
     watchers: tuple[Watcher, ...] = ()
     thinking: Thinking = Thinking()
 
@@ -113,7 +114,8 @@ class Environment:
     def _watched(self, meter: MeteredBackend) -> Backend:
         if not self.watchers:
             return meter
-        return WatchedBackend(meter, self.context.backend, self.watchers, self.thinking)
+        judge = self.context.backend
+        return WatchedBackend(meter, judge, self.watchers, self.thinking, self.cap)
 
     @property
     def context(self) -> Context:

@@ -53,12 +53,14 @@ class WatchedBackend:
         judge: Is asked the questions that are not for the policy; pays as a verifier.
         watchers: At least one.
         thinking: How the model marks its thinking.
+        cap: Most tokens of a whole answer; a request may be for a part of one.
     """
 
     meter: MeteredBackend
     judge: MeteredBackend
     watchers: tuple[Watcher, ...]
     thinking: Thinking
+    cap: int
 
     @property
     def capabilities(self) -> frozenset[Capability]:
@@ -146,7 +148,7 @@ class WatchedStream:
     def _gather(self) -> Crew:
         problem, thinking = self._request.problem, self._backend.thinking
         question = problem.messages[-1].content if problem.messages else problem.prompt
-        setting = Setting(thinking, question, self._request.max_tokens)
+        setting = Setting(thinking, question, self._backend.cap)
         opening = self._backend.length_of(problem, thinking.start)
         closing = self._backend.length_of(problem, thinking.end)
         size = partial(self._backend.prompt_tokens, problem)
@@ -420,8 +422,9 @@ class WatchedStream:
                 (self._crew.begin(), 0),
             )
             text = self._node.text[now.place.begun + then.place.read : now.place.begun + at]
-            then, _ = self._crew.read(replace(then, place=replace(place, read=then.place.read)),
-                                      News(text, 0))  # fmt: skip
+            again = News(text, self._size(at) - self._size(then.place.read))
+            place_then = replace(place, read=then.place.read)
+            then, _ = self._crew.read(replace(then, place=place_then), again)
             for watcher, reply in self._heard[heard:]:
                 if reply.question.at <= at:
                     then, _ = self._crew.hear(then, watcher, reply)
@@ -429,6 +432,10 @@ class WatchedStream:
             states[decider] = now.states[decider]
             now = replace(now, states=tuple(states))
         self._stand = replace(now, place=place)
+
+    def _size(self, at: int) -> int:
+        """Tokens of prompt and chain up to a position in its thinking part."""
+        return self._meter.prompt_tokens(self._request.problem, self._node_at(at))
 
     def _failed(self, watcher: int, error: Exception) -> None:
         """Write down that a watcher has failed; the chain goes on without it."""

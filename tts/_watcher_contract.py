@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -160,11 +161,16 @@ def _cuts(text: str, rng: random.Random) -> list[int]:
 
 
 def _plain(decisions: Sequence[Decision]) -> list[Decision]:
-    """Decisions without their reasons, questions one by one."""
+    """Decisions without their reasons, questions one by one.
+
+    Questions beyond the place where a chain was changed do not count: it had gone on meanwhile.
+    """
+    last = decisions[-1] if decisions else None
+    end = last.at if isinstance(last, Insert | Close) else math.inf
     found: list[Decision] = []
     for decision in decisions:
         if isinstance(decision, Ask):
-            found += [Ask((question,)) for question in decision.questions]
+            found += [Ask((each,)) for each in decision.questions if each.at <= end]
         elif isinstance(decision, Insert | Close | Abort):
             found.append(replace(decision, reason=""))
     return found

@@ -97,7 +97,10 @@ class KnowsEnds(Protocol):
     """A backend that can say where the text of its tokens ends; its answers can be cut anywhere."""
 
     def ends(self, request: Request, tokens: Sequence[int]) -> Sequence[int]:
-        """Where the text ends after each of the `tokens` of a request's answer, in characters."""
+        """Where the text ends after each of the `tokens` of a request's answer, in characters.
+
+        Empty if it turns out that it cannot be said.
+        """
         ...
 
 
@@ -111,6 +114,20 @@ class KnowsWords(Protocol):
 
     def is_token(self, text: str) -> bool | None:
         """Whether a text is one token of the vocabulary; None if that is not known."""
+        ...
+
+
+@runtime_checkable
+class Steers(Protocol):
+    """A backend that can say before it is started whether it can steer a request."""
+
+    def steering(self, request: Request) -> object:
+        """Work out what a request's steering means here.
+
+        Raises:
+            CapabilityMissing: It cannot be done here.
+            ConfigError: A text is not one token.
+        """
         ...
 
 

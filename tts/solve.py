@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from typing import TypedDict, Unpack
 
 from tts._environment import DRAFT_HINT, Environment
-from tts._pairing import check_pair, check_prompt
 from tts._metering import Account
+from tts._pairing import check_pair, check_prompt
 from tts.budget.desk import Desk
 from tts.budget.fixed import Fixed
 from tts.budget.pot import LEASED, Budget, Pot, cost_of
@@ -26,6 +26,7 @@ from tts.protocols import (
     Backend,
     Controller,
     Startable,
+    Steers,
     Stepwise,
     Strategy,
     Verifier,
@@ -38,9 +39,11 @@ from tts.types import (
     Done,
     Event,
     Problem,
+    Request,
     Result,
     Sampling,
     Status,
+    Trajectory,
 )
 from tts.watching import Setting, Thinking
 
@@ -163,7 +166,10 @@ class Setup:
             self._refuse(watcher, needed - self.backend.capabilities)
             if self.draft is not None:
                 self._refuse(watcher, needed - self.draft.capabilities, self.draft)
-            watcher.begin(setting)  # says what it cannot do with such a model
+            wish = watcher.pause(watcher.begin(setting))  # says what it cannot do with such a model
+            if wish.steering is not None and isinstance(self.backend, Steers):
+                asked = Request(Problem("?", "?"), Trajectory.root(), steering=wish.steering)
+                self.backend.steering(asked)
 
     def _check_budget(self) -> None:
         if self.budget is None or not isinstance(self.strategy, Stepwise):
@@ -341,6 +347,7 @@ async def _solve(problem: Problem, setup: Setup, pot: Pot, desk: Desk) -> Result
         sampling=setup.sampling,
         max_tokens=setup.max_tokens,
         seed=setup.seed,
+        cap=setup.max_tokens,
         watchers=setup.watchers,
         thinking=setup.thinking,
     )

@@ -85,7 +85,7 @@ class Thinking:
     dose: float
     rechecks: float = 0.1
     changes: float = 0.03
-    other_ways: float = 0.4
+    other_ways: float = 0.5
     slips: float = 0.12
     later: float = 0.3
     cuts: float = 0.1
@@ -130,8 +130,8 @@ SIZES: dict[str, Size] = {
     ),
     "thinker": Size(
         Shape(layers=3, width=128, heads=4, feed_forward=352),
-        Training(steps=450, decay=200, seed=2, checkpoint_every=50, sample_every=450),
-        Thinking(dose=1.5),
+        Training(steps=500, decay=200, seed=2, checkpoint_every=50, sample_every=250),
+        Thinking(dose=1.2),
     ),
 }
 """The sizes by name; `smallest` learns nothing, it is there for the tests."""

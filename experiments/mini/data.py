@@ -106,7 +106,7 @@ def _encode_trace(
 ) -> Example:
     texts, counts = zip(*drawn.parts(), strict=True)
     prompt, *parts = tokenizer([chat_text(problem.prompt), *texts])["input_ids"]
-    ids, ignored = list(prompt), []
+    ids, ignored = list(prompt), list[int]()
     for part, counted in zip(parts, counts, strict=True):
         ignored += [] if counted else range(len(ids), len(ids) + len(part))
         ids += part

@@ -35,7 +35,7 @@ class Stage:
         samples: Answers to each problem, at least 1.
         temperature: 0 for greedy decoding, of which one answer is enough.
         split: Part of all problems to draw from.
-        max_tokens: Longest answer; that of the task if not given.
+        max_tokens: Longest answer; enough for a reasoner by default.
     """
 
     label: str
@@ -43,12 +43,12 @@ class Stage:
     samples: int = 1
     temperature: float = 0.0
     split: Split = "test"
-    max_tokens: int | None = None
+    max_tokens: int = 224
 
     def task(self) -> MiniTask:
         """Its problems, levels taking turns."""
-        most = {} if self.max_tokens is None else {"max_tokens": self.max_tokens}
-        return MiniTask(n_problems=self.problems * len(LEVELS), split=self.split, **most)
+        number = self.problems * len(LEVELS)
+        return MiniTask(n_problems=number, split=self.split, max_tokens=self.max_tokens)
 
     def arm(self, task: MiniTask, backend: Backend) -> Arm:
         """How its problems are solved; all answers are kept with their tokens."""

@@ -205,19 +205,17 @@ class _Mind:
         self._step(WAIT, step.before, step.at)
 
     def _change(self) -> None:
-        """Goes on from an earlier state in another way; re-checks where there is none."""
+        """Goes on from an earlier state in another way; where there is none, in the same."""
         ways = {
             number: others
             for number, step in enumerate(self.path)
             if (others := [at for at in places(step.before) if at != step.at])
-        }
-        if not ways:
-            return self._recheck()
+        } or {0: [self.path[0].at]}
         first = 0 in ways and self.rng.random() < FROM_THE_START
         number = 0 if first else self.rng.choice(list(ways))
         before = self.path[number].before
         del self.path[number:]
-        return self._step(ALTERNATIVELY, before, self.rng.choice(ways[number]))
+        self._step(ALTERNATIVELY, before, self.rng.choice(ways[number]))
 
     def _step(self, opening: str, before: list[Term], at: int) -> None:
         """Carries out an operation; there may be a slip first, and then a re-check."""

@@ -110,6 +110,7 @@ async def test_a_step_of_one_token_is_its_own_glimpse():
 
 # --- the answer behind the thinking part --------------------------------------------------------
 
+
 async def test_the_large_model_writes_what_comes_after_thinking():
     small = ["think0.\n\n", "think1.</think>\n\n", "s \\boxed{s}"]
     large = ["", "", "l \\boxed{l}"]

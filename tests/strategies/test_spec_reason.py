@@ -159,6 +159,4 @@ async def test_what_is_missing_is_named():
     with pytest.raises(ConfigError, match="not a number"):
         SpecReason(threshold=float("nan"))
     with pytest.raises(ConfigError, match=r"budget\.calls is 1"):
-        Setup(
-            SpecReason(), large, draft=small, verifier=verifier, budget=tts.Budget(calls=1)
-        )
+        Setup(SpecReason(), large, draft=small, verifier=verifier, budget=tts.Budget(calls=1))

@@ -82,7 +82,7 @@ def test_memory_stays_within_the_longest_period():
     play = Play(watcher, (text,), cuts=(7,))
     assert not play.actions
     assert len(play.state.tail) == 100
-    assert sum(map(len, play.state.blocks.values())) <= 11
+    assert sum(map(len, play.state.blocks.values())) <= 21
     assert len(play.state.due) <= 5
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import pytest
 
 from tests.trimming.tape import PROMPT, Tape
-from tts import Budget, Greedy, Problem, SelfConsistency, solve
-from tts.backends.simulated import VirtualClock
+from tts import Budget, Greedy, Problem, SelfConsistency, solve, solve_all
+from tts.backends.simulated import SimulatedBackend, Step, VirtualClock
 from tts.errors import ConfigError
 from tts.tasks.answers import MathAnswers
 from tts.trimming.budget_forcing import BudgetForcing
@@ -258,3 +258,31 @@ async def test_the_prompt_is_charged_once_a_request():
     result = await run(tape, BudgetForcing(20))
     assert result.usage.calls == len(tape.requests) == 3  # the opening tag costs a stop
     assert result.usage.prompt_tokens == sum(PROMPT + len(r.trajectory.text) for r in tape.requests)
+
+
+async def test_sixty_four_watchers_with_a_judge_on_four_slots_finish():
+    """Judging beside the decode: chains go on while the judge has no slot for them."""
+    clock = VirtualClock()
+
+    def judging(problem, node, seed):
+        return Step("Yes" if "2" in problem.messages[0].content else "No", 1, seconds=30.0)
+
+    judge = SimulatedBackend(judging, clock=clock, slots=4)
+    tape = Tape(follow, clock=clock)
+    results = [
+        result
+        async for result in solve_all(
+            [Problem.chat(f"p{i}", "3+4=") for i in range(64)],
+            strategy=Greedy(),
+            backend=tape,
+            verifier_backend=judge,
+            watchers=(AsksAJudge(),),
+            thinking=THINKING,
+            max_tokens=200,
+            concurrency=64,
+        )
+    ]
+    second = WHOLE.index("Wait", WHOLE.index("Wait") + 1)
+    assert len(results) == 64
+    assert {r.best.trajectory.text for r in results} == {WHOLE[:second] + "</think>\\boxed{7}"}
+    assert tape.most == 64  # no chain has waited for another one's judgement

@@ -30,7 +30,7 @@ from tts.backends._replay.entry import Entry
 from tts.backends._replay.plan import CannotCut, Plan, capped, key_of, plan
 from tts.backends._replay.stream import ReplayStream
 from tts.errors import ConfigError
-from tts.protocols import Backend, KnowsEnds, KnowsWords
+from tts.protocols import Backend, KnowsEnds, KnowsWords, Steers
 from tts.types import Capability, ModelInfo, Problem, Request, Trajectory, Usage
 
 
@@ -102,6 +102,10 @@ class ReplayBackend:
         ask = getattr(self.inner, "provenance", None)
         return dict(ask()) if ask else {}
 
+    def steering(self, request: Request) -> object:
+        """What the wrapped backend would make of a request's steering."""
+        return self.inner.steering(request) if isinstance(self.inner, Steers) else None
+
     def prompt_tokens(self, problem: Problem, trajectory: Trajectory) -> int:
         """As the inner backend counts them."""
         return self.inner.prompt_tokens(problem, trajectory)
@@ -145,7 +149,7 @@ class ReplayBackend:
         """How a request is answered, and the key under which that is recorded."""
 
         def ends(entry: Entry) -> Sequence[int] | None:
-            return self.ends(request, entry)
+            return self.ends_of(request, entry)
 
         continues = Capability.CONTINUATION in self.capabilities
         try:
@@ -156,7 +160,11 @@ class ReplayBackend:
             known = self.archive.get(key) or cut.shorter
             return key, plan(known, request, ends, continues=continues)
 
-    def ends(self, request: Request, entry: Entry) -> Sequence[int] | None:
+    def ends(self, request: Request, tokens: Sequence[int]) -> Sequence[int]:
+        """Where the text ends after each token; empty if the wrapped backend cannot say."""
+        return self.inner.ends(request, tokens) if isinstance(self.inner, KnowsEnds) else ()
+
+    def ends_of(self, request: Request, entry: Entry) -> Sequence[int] | None:
         """Where the text of an entry ends after each token, if the inner backend can say."""
         if entry.segment.tokens is None or not isinstance(self.inner, KnowsEnds):
             return None

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from tts.protocols import Strategy, Thresholded
 
 _ABOUT = """\
-Find strategy.threshold for a wanted share of steps by the large model, where two models write on one
-chain. The problems of the task are solved by the draft model alone, all of whose steps are measured;
-take other problems than those of the experiment (task.split=validation, task.offset=1000). With
---rounds 2 they are solved again with the threshold that was found, by both models, and it is found
-anew from there: chains on which the large model writes are others. `tts run --help` tells what an
+Find strategy.threshold for a wanted share of steps by the large model, where two models write on
+one chain. The problems of the task are solved by the draft model alone, and all of its steps are
+measured. Take other problems than those of the experiment (task.split=validation). With --rounds 2
+they are solved again by both models, with the threshold that was found, and it is found anew from
+there: chains on which the large model has written are others. `tts run --help` tells what an
 OVERRIDE is."""
 
 _EXAMPLES = """\
@@ -126,9 +126,7 @@ async def _calibrated(
             for number in range(1, options.rounds + 1):
                 status.update(f"Measuring steps, round {number} of {options.rounds}")
                 values = await _measured(work, strategy.at(threshold), strategy.measure)
-                found = calibrate(
-                    values, options.share, rising=strategy.rising, seed=setup.seed
-                )
+                found = calibrate(values, options.share, rising=strategy.rising, seed=setup.seed)
                 threshold = found.threshold
         return found
     finally:

@@ -241,7 +241,11 @@ def _closable(queue: Sequence[Work]) -> list[Backend | Startable]:
     """The backend of a queue, its draft models, and the verifiers that have something to close."""
     verifiers = [v for work in queue if (v := work.arm.setup.verifier)]
     drafts = [d for work in queue if (d := work.arm.setup.draft)]
-    return [queue[0].arm.setup.backend, *drafts, *(v for v in verifiers if isinstance(v, Startable))]
+    return [
+        queue[0].arm.setup.backend,
+        *drafts,
+        *(v for v in verifiers if isinstance(v, Startable)),
+    ]
 
 
 async def _close(parts: Iterable[Backend | Startable]) -> None:

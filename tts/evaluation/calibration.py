@@ -73,7 +73,7 @@ def calibrate(
     def shares(weights: Floats) -> Floats:
         """For each threshold the share of the large model, if problems count so often."""
         sums = np.concatenate([[0.0], np.cumsum(weights[owner])])
-        under = sums[below] / sums[-1]
+        under: Floats = sums[below] / sums[-1]
         return 1 - under if rising else under
 
     rng = np.random.default_rng(derive(seed, "calibrate"))

@@ -88,6 +88,12 @@ def notes(rows: Sequence[Row]) -> list[str]:
         best = front([(r.per_problem("completion_tokens"), r.accuracy or 0.0) for r in priced])
         names = ", ".join(priced[place].strategy for place in best)
         said.append(f"No row is as accurate for fewer completion tokens (Pareto front): {names}.")
+    for row in rows:
+        if row.draft_tokens:
+            said.append(
+                f"{row.strategy}: {100 * row.draft_tokens / row.completion_tokens:.0f}% of the"
+                f" completion tokens by the draft model {row.draft}, rejected ones included."
+            )
     replayed = [row for row in rows if row.replayed_tokens]
     if replayed:
         tokens, whole = (

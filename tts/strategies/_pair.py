@@ -1,8 +1,8 @@
 """Two models on one chain: what strategies share that have a small one write for a large one.
 
-The *large* model is the run's policy, the *draft* model writes on trial. Steps of the draft model are
-the children number 0 of where they begin, those of the large one number 1; so what a model draws at
-a place does not depend on why it was asked. Knows no rule by which one of them is chosen.
+The *large* model is the run's policy, the *draft* model writes on trial. Steps of the draft model
+are the children number 0 of where they begin, those of the large one number 1; so what a model
+draws at a place does not depend on why it was asked. Knows no rule by which one is chosen.
 """
 
 from __future__ import annotations

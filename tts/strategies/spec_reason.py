@@ -6,8 +6,8 @@ threshold or more it stands, with less the large model writes the step instead. 
 which set the course, can be left to the large one.
 
 The grade is the word of the run's verifier, a probability counting as nine times itself.
-`verifier=grade` is the method as published: the large model reads the chain and grades its last step
-in one token. A process reward model (`verifier=prm`) is the same with a judge of its own. An
+`verifier=grade` is the method as published: the large model reads the chain and grades its last
+step in one token. A process reward model (`verifier=prm`) is the same with a judge of its own. An
 unbounded reward is compared with the threshold as it is.
 
 A chain ends with the model's end of answer or the step that states it (`stepper.last`), when a step

@@ -44,7 +44,8 @@ class Course:
     Attributes:
         setting: Of the chain.
         steps: Where its reader stands.
-        tail: The end of what was read, as far as it may be part of an answer's mark.
+        tail: Before the first answer: the end of what was read, as far as it may be part of its
+            mark.
         answered: Where the first answer's mark ended; None before that.
         spoken: How many phrases there have been.
         behind: Where the latest of them ends.
@@ -131,14 +132,15 @@ class ConCISE:
         sure = probability(reply) if word(reply) in self.confident else 0.0
         if sure > self.threshold:
             reason = f"sure at {sure:.3g}"
-            return replace(state, steps=state.steps.at(at), tail=""), Close(at, reason=reason)
+            return replace(state, steps=state.steps.at(at)), Close(at, reason=reason)
         return self._go_on(state, unread)
 
     def _go_on(self, state: Course, text: str) -> tuple[Course, Decision]:
         """Read up to the first thing to be done; what follows it is kept, or will be cut off."""
         thinking, begun = state.setting.thinking, state.steps.read
+        marks, steps = state.steps.after(text, thinking)
         answered = self._answered(state, text)
-        for mark in state.steps.after(text, thinking)[0]:
+        for mark in marks:
             if mark.kind == "reflection":
                 if state.row < self.in_a_row:
                     return self._speak(state, mark.at, answered)
@@ -147,21 +149,17 @@ class ConCISE:
                 state = replace(state, row=0)
             if answered is not None and answered <= mark.at:
                 here, unread = text[: mark.at - begun], text[mark.at - begun :]
-                state = replace(self._past(state, here), asked=mark.at, unread=unread)
+                steps = state.steps.after(here, thinking)[1]
+                state = replace(state, steps=steps, answered=answered, tail="")
                 question = Question("sure", mark.at, text=self.probe, logprobs=0, waits=True)
-                return state, Ask((question,))
-        return self._past(state, text), None
+                return replace(state, asked=mark.at, unread=unread), Ask((question,))
+        tail = "" if answered is not None else self._tail(state.tail + text)
+        return replace(state, steps=steps, answered=answered, tail=tail), None
 
-    def _past(self, state: Course, text: str) -> Course:
-        """The state behind a text."""
-        longest = max(map(len, self.answers))
-        tail = state.tail + text
-        return replace(
-            state,
-            steps=state.steps.after(text, state.setting.thinking)[1],
-            tail=tail[max(0, len(tail) - longest + 1) :],
-            answered=self._answered(state, text),
-        )
+    def _tail(self, text: str) -> str:
+        """The end of a text that may be the beginning of an answer's mark."""
+        longest = max(len(mark) for mark in self.answers)
+        return text[max(0, len(text) - longest + 1) :]
 
     def _speak(self, state: Course, at: int, answered: int | None) -> tuple[Course, Decision]:
         """Put a phrase where a step begins, and forget the step."""

@@ -9,15 +9,17 @@ language has them, and the same words may be other tokens the second time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from tts.errors import ConfigError
 from tts.types import Capability
 from tts.watching import Close, Decision, Pause, Piece, Reply, Setting
 
-_PRIME = (1 << 61) - 1
+_PRIME = (1 << 31) - 1
 _BASE = 1_000_003
+
+Blocks = dict[int, tuple[int, ...]]
+"""By the hash of a block, where such blocks end."""
 
 FORCED = "I have thought long enough. I give the best answer that I have.\n"
 """Text that ends a chain which gets nowhere."""
@@ -31,15 +33,15 @@ class Trail:
         read: Characters so far.
         tail: The last of them.
         hash: Of the last block of them.
-        blocks: By hash, where the blocks of the text end, up to the longest period back. Blocks
-            lie side by side from the start of the text. Never changed once it is here.
+        blocks: The blocks of the text, side by side from its start, at least as far back as the
+            longest period. Never changed once they are here.
         due: Where a loop may end, and its period, for loops that are nearly there.
     """
 
     read: int = 0
     tail: str = ""
     hash: int = 0
-    blocks: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    blocks: Blocks = field(default_factory=dict)
     due: frozenset[tuple[int, int]] = frozenset()
 
 
@@ -86,24 +88,25 @@ class Loops:
 
     def read(self, state: Trail, piece: Piece) -> tuple[Trail, Decision]:
         """Look for a loop that ends in this piece."""
-        text, first = state.tail + piece.text, state.read - len(state.tail)
-        block, blocks, due, fingerprint = self.block, state.blocks, state.due, state.hash
+        text, block = state.tail + piece.text, self.block
+        first, read = state.read - len(state.tail), state.read + len(piece.text)
+        blocks, due, fingerprint, own = state.blocks, state.due, state.hash, False
+        leaving = ("\0" * block + state.tail)[-block:] + piece.text
         top = pow(_BASE, block, _PRIME)
-        for end in range(state.read + 1, state.read + len(piece.text) + 1):
-            last = end - first
-            gone = ord(text[last - block - 1]) if last > block else 0
-            fingerprint = (fingerprint * _BASE + ord(text[last - 1]) - gone * top) % _PRIME
+        for end, new, old in zip(
+            range(state.read + 1, read + 1), piece.text, leaving, strict=False
+        ):
+            fingerprint = (fingerprint * _BASE + ord(new) - ord(old) * top) % _PRIME
             if fingerprint in blocks:
-                due = due.union(self._nearly(text, last, end, blocks[fingerprint]))
-            if due and (period := self._ends(text, last, end, due)):
+                due = due.union(self._nearly(text, end - first, end, blocks[fingerprint]))
+            if due and (period := self._ends(text, end - first, end, due)):
                 reason = f"{self.repeats} times the same {period} characters"
                 return Trail(end), Close(end, self.sentence, reason)
             if end % block == 0:
-                blocks = self._noted(blocks, fingerprint, end)
+                blocks, own = self._noted(blocks, own, fingerprint, end), True
                 due = frozenset(each for each in due if each[0] > end)
         tail = text[max(0, len(text) - self.repeats * self.longest) :]
-        read = state.read + len(piece.text)
-        return replace(state, read=read, tail=tail, hash=fingerprint, blocks=blocks, due=due), None
+        return Trail(read, tail, fingerprint, blocks, due), None
 
     def hear(self, state: Trail, reply: Reply) -> tuple[Trail, Decision]:
         """It asks nothing."""
@@ -139,14 +142,15 @@ class Loops:
                 return period
         return 0
 
-    def _noted(
-        self, blocks: Mapping[int, tuple[int, ...]], fingerprint: int, end: int
-    ) -> Mapping[int, tuple[int, ...]]:
-        """The blocks with one more, and without those that are too far back."""
-        kept = {
-            each: recent
-            for each, ends in blocks.items()
-            if (recent := tuple(old for old in ends if old >= end - self.longest))
-        }
-        kept[fingerprint] = (*kept.get(fingerprint, ()), end)
-        return kept
+    def _noted(self, blocks: Blocks, own: bool, fingerprint: int, end: int) -> Blocks:
+        """The blocks with one more; now and then without those that are too far back.
+
+        Those of a state are left as they are: what is not our `own` is copied first.
+        """
+        noted = blocks if own else dict(blocks)
+        noted[fingerprint] = (*noted.get(fingerprint, ()), end)
+        if end % self.longest >= self.block:
+            return noted
+        least = end - self.longest
+        recent = {each: tuple(old for old in ends if old >= least) for each, ends in noted.items()}
+        return {each: ends for each, ends in recent.items() if ends}

@@ -148,7 +148,7 @@ class ReplayStream:
         return past.segment if self._at == past.end else past.until(self._at, "abort").segment
 
     def _ends(self, entry: Entry) -> Sequence[int] | None:
-        return self._replay.ends(self._request, entry)
+        return self._replay.ends_of(self._request, entry)
 
     async def _take_seat(self, key: bytes) -> None:
         """Decide how to answer; while an equal request is under way, wait for its outcome."""

@@ -1,0 +1,1 @@
+"""What watchers save on the tiny thinkers."""
