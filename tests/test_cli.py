@@ -96,7 +96,7 @@ BAD = [
     ([S, "strategy=best_of"], "There is no strategy 'best_of'.", "strategy=best_of_n"),
     ([S, "experiment=dem"], "There is no experiment 'dem'.", "experiment=demo"),
     ([S, "strategy=3"], "strategy=3 is no choice.", "There are: a_star"),
-    ([S, "verifier=null"], "verifier=null is no choice.", "There are: likelihood, none"),
+    ([S, "verifier=null"], "verifier=null is no choice.", "There are: grade, likelihood"),
     ([S, "nonsense=1"], "There is no field nonsense.", "--help"),
     ([S, "budget.completion_token=2k"], "completion_token.", "budget.completion_tokens?"),
     ([S, "strategy.n"], "'strategy.n' is no override", "strategy.n=8"),

@@ -5,16 +5,20 @@ from __future__ import annotations
 import math
 
 import pytest
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
 
 import tts
 from tests.strategies.pair import LARGE, PROBLEM, SMALL, Marks, Writer, steps
+from tts.engine import resolve_model
+from tts.engine.text import Text
 from tts.errors import CapabilityMissing, ConfigError
 from tts.evaluation.records import Record
 from tts.evaluation.summary import Names, Row
 from tts.solve import Setup
 from tts.strategies import GlimpRouter, SpecReason
 from tts.trimming.budget_forcing import BudgetForcing
-from tts.types import Capability, Problem, Usage
+from tts.types import Capability, Problem, Segment, Trajectory, Usage
 from tts.watching import Thinking
 
 QWEN = {1: "<|im_start|>", 2: "<|im_end|>", 3: "</think>"}
@@ -135,3 +139,26 @@ def test_results_from_before_there_were_draft_models_still_load():
     row = Row.of("a", names, "c", [record.outcome])
     old = row.model_dump(exclude={"draft", "draft_tokens"})
     assert Row.model_validate(old) == row
+
+
+# --- vocabularies -------------------------------------------------------------------------------
+
+
+def test_what_another_model_wrote_is_read_as_text_and_ones_own_as_it_was_written(tmp_path):
+    core = Tokenizer(models.BPE())
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    core.decoder = decoders.ByteLevel()
+    vocabulary = {c: i for i, c in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+    core.model = models.BPE(vocab=vocabulary, merges=[])
+    PreTrainedTokenizerFast(tokenizer_object=core).save_pretrained(tmp_path)
+    mini = Text(resolve_model("mini-reasoner", print), "mini", "a")
+    other = Text(tmp_path, "bytes", "b")
+    problem, told = Problem("p", prompt="1+2+3="), ("1+2=3 => 3+3\n\n", "3+3=6\n\n\\boxed{6}")
+    first = tuple(mini.ids_of(told[0]))
+    second = tuple(other.ids_of(told[1]))
+    node = Trajectory.root().extend(Segment(told[0], first, "a"), child=0, clock=0)
+    node = node.extend(Segment(told[1], second, "b"), child=1, clock=0)
+    for text, own in ((mini, first), (other, second)):
+        ids = text.encode(problem, node)
+        assert text.decode(ids) == problem.prompt + "".join(told)
+        assert any(tuple(ids[i : i + len(own)]) == own for i in range(len(ids)))

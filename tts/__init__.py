@@ -14,10 +14,12 @@ from tts.strategies import (
     DeepConf,
     EarlyRejection,
     FirstFinish,
+    GlimpRouter,
     Greedy,
     LastFinish,
     ParticleFilter,
     SelfConsistency,
+    SpecReason,
     Stepper,
     WeightedBestOfN,
 )
@@ -33,7 +35,7 @@ from tts.types import (
     Trajectory,
     Usage,
 )
-from tts.verifiers import PRM, Likelihood
+from tts.verifiers import PRM, Grade, Likelihood
 from tts.watching import Thinking
 
 __version__ = "0.1.0"
@@ -55,6 +57,8 @@ __all__ = [
     "EarlyRejection",
     "FirstFinish",
     "Fixed",
+    "GlimpRouter",
+    "Grade",
     "Greedy",
     "LastFinish",
     "Likelihood",
@@ -66,6 +70,7 @@ __all__ = [
     "Sampling",
     "Score",
     "SelfConsistency",
+    "SpecReason",
     "Stepper",
     "Thinking",
     "Trajectory",

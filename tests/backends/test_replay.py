@@ -19,7 +19,7 @@ from tts.backends.replay import ReplayBackend
 from tts.backends.vllm import VLLMBackend
 from tts.protocols import ArrivalOrdered
 from tts.testing import LengthVerifier, World, check_backend, check_strategy
-from tts.types import Problem, Trajectory
+from tts.types import Capability, Problem, Trajectory
 
 
 @pytest.fixture
@@ -98,7 +98,8 @@ def test_it_is_transparent(folder):
 async def solve(strategy, backend, **options):
     """Results of eight problems by id."""
     problems = [Problem(f"p{i}", prompt=f"problem {i}") for i in range(8)]
-    options = {"verifier": LengthVerifier(), "max_tokens": 100, **options}
+    draft = backend if Capability.DRAFT in strategy.requires else None
+    options = {"verifier": LengthVerifier(), "draft": draft, "max_tokens": 100, **options}
     found = {}
     async with aclosing(
         tts.solve_all(problems, strategy=strategy, backend=backend, **options)

@@ -175,7 +175,7 @@ async def decode(backend: Backend, request: Request) -> Trajectory:
     return stream.trajectory
 
 
-def check_pair(first_n: int, threshold: float) -> None:
+def check_settings(first_n: int, threshold: float) -> None:
     """Refuse what makes no sense for two models.
 
     Raises:

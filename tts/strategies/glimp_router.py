@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 
 from tts.errors import BudgetExhausted, ConfigError
 from tts.protocols import Env, Strategy
-from tts.strategies._pair import PAIRED, STEPS, Chain, check_pair, decode
+from tts.strategies._pair import PAIRED, STEPS, Chain, check_settings, decode
 from tts.strategies._steps import Stepper, check_width
 from tts.types import Capability, Problem, Result, Trajectory, Usage
 
@@ -57,7 +57,7 @@ class GlimpRouter:
     requires: frozenset[Capability] = PAIRED | {Capability.DRAFT_LOGPROBS}
 
     def __post_init__(self) -> None:
-        check_pair(self.first_n, self.threshold)
+        check_settings(self.first_n, self.threshold)
         check_width("top", self.top, 2)
         check_width("answer_tokens", self.answer_tokens, 0)
         if self.threshold < 0:

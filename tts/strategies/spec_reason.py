@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 
 from tts.errors import BudgetExhausted
 from tts.protocols import Env, Strategy
-from tts.strategies._pair import PAIRED, STEPS, Chain, check_pair, decode
+from tts.strategies._pair import PAIRED, STEPS, Chain, check_settings, decode
 from tts.strategies._steps import STEPWISE, Stepper
 from tts.types import Capability, Problem, Result, Score, Trajectory, Usage
 
@@ -49,7 +49,7 @@ class SpecReason:
     requires: frozenset[Capability] = PAIRED | STEPWISE
 
     def __post_init__(self) -> None:
-        check_pair(self.first_n, self.threshold)
+        check_settings(self.first_n, self.threshold)
 
     @property
     def first_step(self) -> Usage:
