@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tts._chain import Watch
 from tts._metering import Account, MeteredBackend
 from tts._watched import WatchedBackend
 from tts.budget.desk import Desk
@@ -115,7 +116,7 @@ class Environment:
         if not self.watchers:
             return meter
         judge = self.context.backend
-        return WatchedBackend(meter, judge, self.watchers, self.thinking, self.cap)
+        return WatchedBackend(Watch(meter, judge, self.watchers, self.thinking, self.cap))
 
     @property
     def context(self) -> Context:
