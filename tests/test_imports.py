@@ -31,7 +31,6 @@ ROOMS = {
     "trimming": BASE,
     "_crew": BASE | {"_thinking"},
     "_questions": BASE,
-    "_watcher_contract": BASE,
     "_cuts": BASE | {"_metering"},
     "_history": BASE | {"_crew"},
     "_chain": BASE | {"budget", "_metering", "_crew", "_cuts", "_history", "_questions"},
@@ -39,7 +38,7 @@ ROOMS = {
     "_environment": BASE | {"budget", "_metering", "_chain", "_watched"},
     "_pairing": BASE,
     "solve": BASE | {"budget", "tasks", "_metering", "_environment", "_pairing"},
-    "testing": BASE | {"budget", "backends", "solve", "_watcher_contract"},
+    "testing": BASE | {"budget", "backends", "solve"},
     "analysis": {"types", "errors", "watching", "protocols"},
     "evaluation": BASE | {"budget", "tasks", "solve", "analysis"},
 }

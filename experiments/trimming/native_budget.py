@@ -17,7 +17,6 @@ from typing import Any
 
 import tts
 from tts.backends.vllm import VLLMBackend
-from tts.engine import EngineConfig
 from tts.evaluation.statistics import compare
 from tts.tasks.mini import MiniTask
 from tts.trimming import BudgetForcing
@@ -85,8 +84,8 @@ async def right(task: MiniTask, texts: dict[str, str]) -> dict[str, list[float]]
 async def measure(model: str, problems: int, caps: list[int]) -> None:
     """Compare at each cap, and print."""
     task = MiniTask(n_problems=problems, max_tokens=MAX_TOKENS)
-    config = EngineConfig(model=model, max_model_len=1024, extra={"reasoning_config": TAGS})
-    async with VLLMBackend(model, engine=config) as backend:
+    engine = {"max_model_len": 1024, "extra": {"reasoning_config": TAGS}}
+    async with VLLMBackend(model, engine) as backend:
         print("| cap | ours | vLLM's | ours - vLLM's [95%] | most thought, ours, vLLM's | equal |")
         print("| --- | --- | --- | --- | --- | --- |")
         for cap in caps:

@@ -16,7 +16,7 @@ from tts.watching import Pause, Piece, Setting, Thinking
 
 SETTING = Setting(Thinking(), "3+4=", 100)
 WHOLE = "<think>3+4=7\n\n</think>\n\n\\boxed{7}"
-STEERED = frozenset({*Tape(None).capabilities, Capability.LOGITS_PROCESSORS})
+STEERED = frozenset({*Tape(lambda *_: "").capabilities, Capability.LOGITS_PROCESSORS})
 
 
 def follow(problem, text, seed):

@@ -12,7 +12,7 @@ from tts.backends.simulated import SimulatedBackend, Step
 from tts.errors import CapabilityMissing, ConfigError, VerifierError
 from tts.solve import Setup
 from tts.strategies import SpecReason
-from tts.testing import World, _Free, check_verifier
+from tts.testing import FreeContext, World, check_verifier
 from tts.types import Capability, Problem, Segment, Trajectory
 from tts.verifiers import Grade
 
@@ -37,7 +37,7 @@ class Teacher:
         return Step(self.text, 1, top_logprobs=self.tops)
 
     async def grade(self, verifier, text="2+2=4\n\n", problem=CHAT):
-        (score,) = await verifier.score(problem, [answer(text)], _Free(self.backend))
+        (score,) = await verifier.score(problem, [answer(text)], FreeContext(self.backend))
         assert score.scale == "probability"
         return score.raw * 9
 
@@ -81,7 +81,7 @@ async def test_a_plain_prompt_is_asked_in_the_text():
 @pytest.mark.parametrize("problem", [CHAT, PLAIN], ids=["chat", "plain"])
 async def test_the_contract(problem):
     nodes = [answer("step 1\n\n"), answer("step 1\n\nstep 2\n\n"), answer("x")]
-    await check_verifier(Grade(), problem, nodes, _Free(World().backend()))
+    await check_verifier(Grade(), problem, nodes, FreeContext(World().backend()))
 
 
 async def test_in_spec_reason_the_large_model_is_asked_and_pays_as_a_verifier():

@@ -6,9 +6,10 @@ import math
 import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
-from tts.errors import ContractError
 from tts.protocols import Watcher
+from tts.testing.promises import require
 from tts.types import Segment
 from tts.watching import (
     Abort,
@@ -25,6 +26,8 @@ from tts.watching import (
     State,
     Thinking,
 )
+
+News = TypeVar("News")
 
 CHAINS = (
     "",
@@ -61,10 +64,11 @@ def play(
         ContractError: The watcher breaks its contract.
     """
     state = watcher.begin(setting or Setting(Thinking(), "3+4=", 4096))
-    places, at, decisions = sorted(set(cuts)), 0, []
+    places, at = sorted(set(cuts)), 0
+    decisions: list[Decision] = []
     while True:
         pause = watcher.pause(state)
-        _demand(pause.tokens is None or pause.tokens >= 1, f"a pause after {pause.tokens} tokens")
+        require(pause.tokens is None or pause.tokens >= 1, f"a pause after {pause.tokens} tokens")
         stop = _stop(text, at, pause)
         end = min([stop, *(place for place in places if place > at)])
         final = end == len(text)
@@ -111,16 +115,11 @@ def check_watcher(watcher: Watcher, chains: Sequence[str] = CHAINS, seed: int = 
         whole = play(watcher, text)
         for cuts in (range(len(text)), *(_cuts(text, rng) for _ in range(8))):
             cut = play(watcher, text, cuts)
-            _demand(
+            require(
                 _plain(cut) == _plain(whole),
                 f"{name} decides {_plain(cut)} where a chain comes in pieces, and {_plain(whole)}"
                 " where it comes at once; decisions must not depend on that.",
             )
-
-
-def _demand(kept: bool, message: str) -> None:
-    if not kept:
-        raise ContractError(message)
 
 
 def _stop(text: str, at: int, pause: Pause) -> int:
@@ -135,12 +134,14 @@ def _stop(text: str, at: int, pause: Pause) -> int:
     return min(ends)
 
 
-def _once(step: Callable[[State, object], tuple[State, Decision]], state: State, news: object):  # type: ignore[no-untyped-def]
+def _once(
+    step: Callable[[State, News], tuple[State, Decision]], state: State, news: News
+) -> tuple[State, Decision]:
     """Take a step twice; it must be the same, and leave the state as it was."""
     before = repr(state)
     first, second = step(state, news), step(state, news)
-    _demand(first == second, f"{step.__qualname__} gave {first}, and then {second}.")
-    _demand(repr(state) == before, f"{step.__qualname__} changed its state.")
+    require(first == second, f"{step.__qualname__} gave {first}, and then {second}.")
+    require(repr(state) == before, f"{step.__qualname__} changed its state.")
     return first
 
 
@@ -151,7 +152,7 @@ def _check_place(decision: Decision, read: int) -> None:
     elif isinstance(decision, Insert | Close):
         places = [decision.at]
     for at in places:
-        _demand(
+        require(
             0 <= at <= read, f"{decision} is for a position that is not within the {read} read."
         )
 
