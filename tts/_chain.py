@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -45,6 +45,8 @@ class Watch:
 
     def length_of(self, problem: Problem, text: str) -> int:
         """Tokens of a text that is put into an answer."""
+        if not text:
+            return 0
         root = Trajectory.root()
         whole = root.extend(Segment(text), child=0, clock=0)
         return self.meter.prompt_tokens(problem, whole) - self.meter.prompt_tokens(problem, root)
@@ -86,8 +88,8 @@ class Chain:
         self._history = History(self._crew, self._stand)
         self._length = len(self._node.text)
         self._base = meter.prompt_tokens(request.problem, self._node)
-        self._lease = await self._take_lease()
-        self._meter = replace(meter, pot=self._lease.pot())
+        self._lease = await self._take_lease() if meter.pot.limited else None
+        self._meter = replace(meter, pot=self._lease.pot()) if self._lease else meter
         try:
             await self._open()
             await self._follow(asking)
@@ -100,8 +102,9 @@ class Chain:
         problem, thinking = self._request.problem, self._watch.thinking
         question = problem.messages[-1].content if problem.messages else problem.prompt
         setting = Setting(thinking, question, self._watch.cap)
-        opening = self._watch.length_of(problem, thinking.start)
-        closing = self._watch.length_of(problem, thinking.end)
+        # Asked for when a tag is met, and once.
+        opening = cache(partial(self._watch.length_of, problem, thinking.start))
+        closing = cache(partial(self._watch.length_of, problem, thinking.end))
         size = partial(self._watch.meter.prompt_tokens, problem)
         return Crew(self._watch.watchers, setting, opening, closing, size, self._failed)
 
@@ -130,7 +133,8 @@ class Chain:
             for asked in self._asked:
                 asked.task.cancel()
             await asyncio.gather(*(a.task for a in self._asked), return_exceptions=True)
-            self._lease.settle(self._meter.pot.spent)
+            if self._lease:
+                self._lease.settle(self._meter.pot.spent)
 
     @property
     def usage(self) -> Usage:
@@ -242,6 +246,8 @@ class Chain:
     @property
     def _left(self) -> int:
         """Tokens that the chain may still have."""
+        if self._node is self._request.trajectory:
+            return self._request.max_tokens
         used = self._meter.prompt_tokens(self._request.problem, self._node) - self._base
         return self._request.max_tokens - used
 
@@ -286,8 +292,10 @@ class Chain:
     @property
     def _tag(self) -> int:
         """Tokens that come before those of thinking for certain."""
-        opening = self._crew.opening
-        return opening if opening == 1 and self._stand.place.phase == "before" else 0
+        if self._stand.place.phase != "before":
+            return 0
+        opening = self._crew.opening()
+        return opening if opening == 1 else 0
 
     def _seed(self, name: str) -> int | None:
         seed = self._request.seed

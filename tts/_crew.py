@@ -85,8 +85,8 @@ class Crew:
 
     watchers: tuple[Watcher, ...]
     setting: Setting
-    opening: int
-    closing: int
+    opening: Callable[[], int]
+    closing: Callable[[], int]
     size: Callable[[Trajectory], int]
     failed: Callable[[int, Exception], None]
 
@@ -130,10 +130,10 @@ class Crew:
         tokens = news.tokens
         if before.phase == "before":
             place = replace(place, tokens=before.tokens + tokens)
-            tokens = place.tokens - self.opening if place.phase != "before" else 0
+            tokens = place.tokens - self.opening() if place.phase != "before" else 0
         piece = Piece(
             text,
-            max(0, tokens - self.closing * found),
+            max(0, tokens - self.closing() if found else tokens),
             "end" if ended else news.ending,
             logprobs=news.logprobs,
             top_logprobs=news.top_logprobs,

@@ -247,9 +247,14 @@ class Pot:
         lease = await self._take(
             _Waiter(self, cost, want, min(least, want), landing, not self.inside)
         )
-        if any(pot._limits for pot in self._chain()):
+        if self.limited:
             _held.set((*(other for other in _held.get() if other._open), lease))
         return lease
+
+    @property
+    def limited(self) -> bool:
+        """Whether it, or one of its parents, can run dry."""
+        return any(pot._limits for pot in self._chain())
 
     @property
     def inside(self) -> bool:
