@@ -24,6 +24,8 @@ from tts.seeds import derive
 from tts.types import Chunk, FinishReason, Problem, Request, Segment, Trajectory, Usage
 from tts.watching import Abort, Ask, Close, Ending, Insert, Setting, Thinking
 
+_EVERY = 16  # tokens between two looks of watchers: what a chain overruns at most, for them
+
 
 @dataclass(frozen=True, slots=True)
 class Watch:
@@ -283,6 +285,7 @@ class Chain:
             stop=(*request.stop, *pause.stop, *end),
             logprobs=max(logprobs) if logprobs else None,
             watch=request.watch or pause.watch,
+            every=request.every if request.watch else _EVERY,
             steering=pause.steering,
         )
         block = self._meter.open(piece)

@@ -303,6 +303,8 @@ class Request:
         seed: Identity of the draw, from which a backend with the capability `seeds` draws, and
             under which a replay cache keeps it; None for a draw that nothing can repeat.
         watch: Whether somebody reads chunk by chunk; if not, one final chunk is enough.
+        every: Tokens that a chunk should hold, at least 1, if somebody reads: more is cheaper. A
+            wish; the last chunk comes as soon as it is there.
         steering: Changes to the distribution of the next token; needs `logits_processors`.
         verifying: Whether a verifier asks, for whom somebody may be waiting with a stream open;
             set by the meter. A backend with few slots serves it first.
@@ -317,6 +319,7 @@ class Request:
     logprobs: int | None = None
     seed: int | None = None
     watch: bool = False
+    every: int = 1
     steering: Steering | None = None
     verifying: bool = False
 

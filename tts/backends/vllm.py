@@ -376,6 +376,9 @@ def _params(text: Text, request: Request, entry: Entry) -> Any:
     plan = text.stop_plan(request.stop)
     kind = RequestOutputKind.DELTA if request.watch else RequestOutputKind.FINAL_ONLY
     sampling = request.sampling
+    # Older versions than the one we were run with hand out every token.
+    coarse = request.watch and request.every > 1
+    known = "stream_interval" in SamplingParams.__struct_fields__
     return SamplingParams(
         temperature=sampling.temperature,
         top_p=sampling.top_p,
@@ -390,4 +393,5 @@ def _params(text: Text, request: Request, entry: Entry) -> Any:
         include_stop_str_in_output=bool(plan.strings),
         output_kind=kind,
         extra_args=entry.write(),
+        **({"stream_interval": request.every} if coarse and known else {}),
     )
