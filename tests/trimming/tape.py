@@ -6,7 +6,9 @@ from collections.abc import Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from tts import Greedy, Problem, solve
 from tts.backends.simulated import VirtualClock
+from tts.tasks.answers import MathAnswers
 from tts.types import Capability, Chunk, ModelInfo, Segment
 
 PROMPT = 10
@@ -109,3 +111,15 @@ class Playing:
                 text, told = self.text[told:], len(self.text)
                 logprobs = self.trajectory.segment.logprobs[-len(text) :] if text else ()
                 yield Chunk(text, finish=self.finish, logprobs=logprobs)
+
+
+async def run(tape, *watchers, strategy=None, **options):
+    """What comes of a problem whose answer is in a box, under watchers."""
+    return await solve(
+        Problem.chat("p", "3+4="),
+        strategy=strategy or Greedy(),
+        backend=tape,
+        watchers=watchers,
+        answers=MathAnswers(fallback_last_number=False),
+        **options,
+    )

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.trimming.tape import Tape
-from tts import Greedy, Problem, SelfConsistency, solve
+from tests.trimming.tape import run as tape_run
+from tts import SelfConsistency
 from tts.backends.simulated import SimulatedBackend, Step, VirtualClock
 from tts.errors import BackendError
-from tts.tasks.answers import MathAnswers
 from tts.trimming.concise import PHRASES, ConCISE
 from tts.trimming.concise_hint import ConciseHint
 from tts.trimming.loops import FORCED, Loops
@@ -43,16 +43,8 @@ def judging(seconds=0.0, clock=None):
     return SimulatedBackend(says, clock=clock)
 
 
-async def run(tape, *watchers, strategy=None, **options):
-    options = {"max_tokens": 2000, "thinking": THINKING, **options}
-    return await solve(
-        Problem.chat("p", "3+4="),
-        strategy=strategy or Greedy(),
-        backend=tape,
-        watchers=watchers,
-        answers=MathAnswers(fallback_last_number=False),
-        **options,
-    )
+async def run(tape, *watchers, **options):
+    return await tape_run(tape, *watchers, **{"max_tokens": 2000, "thinking": THINKING, **options})
 
 
 def did(result, what):

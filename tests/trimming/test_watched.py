@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import pytest
 
 from tests.trimming.tape import PROMPT, Tape
-from tts import Budget, Greedy, Problem, SelfConsistency, solve, solve_all
+from tests.trimming.tape import run as tape_run
+from tts import Budget, Greedy, Problem, SelfConsistency, solve_all
 from tts.backends.simulated import SimulatedBackend, Step, VirtualClock
 from tts.errors import ConfigError
-from tts.tasks.answers import MathAnswers
 from tts.trimming.budget_forcing import BudgetForcing
 from tts.trimming.deer import Deer
 from tts.types import Message
@@ -31,16 +31,8 @@ def follow(problem, text, seed):
     return " 3+4=7\n\n</think>\\boxed{7}" if len(text) == end else "</think>\\boxed{7}"
 
 
-async def run(tape, *watchers, strategy=None, **options):
-    options = {"max_tokens": 200, "thinking": THINKING, **options}
-    return await solve(
-        Problem.chat("p", "3+4="),
-        strategy=strategy or Greedy(),
-        backend=tape,
-        watchers=watchers,
-        answers=MathAnswers(fallback_last_number=False),
-        **options,
-    )
+async def run(tape, *watchers, **options):
+    return await tape_run(tape, *watchers, **{"max_tokens": 200, "thinking": THINKING, **options})
 
 
 @pytest.mark.parametrize("maximum", range(1, 45))
