@@ -339,7 +339,7 @@ def test_an_interrupted_run_says_how_to_go_on(number, code):
 
 # --- configurations -----------------------------------------------------------------------------
 
-OWN = ("strategy", "verifier", "budget", "controller", "experiment", "backend", "draft")
+OWN = ("strategy", "selector", "verifier", "budget", "controller", "experiment", "backend", "draft")
 
 
 def test_configurations_are_found_in_the_checkout():
@@ -350,7 +350,7 @@ def test_configurations_are_found_in_the_checkout():
     "override",
     [
         f"{group}={path.stem}"
-        for group in ("strategy", "verifier", "budget", "controller")
+        for group in ("strategy", "selector", "verifier", "budget", "controller")
         for path in sorted((CONFIGS / group).glob("*.yaml"))
         if not path.stem.startswith("prm")  # want an engine or a server: see tests/cli
     ],

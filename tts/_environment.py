@@ -50,6 +50,7 @@ class Context:
     """What a verifier may touch: a metered model, and random streams. See `VerifierContext`."""
 
     backend: MeteredBackend
+    answers: AnswerFormat
     seed: int
     names: tuple[Hashable, ...]
 
@@ -91,6 +92,7 @@ class Environment:
     sampling: Sampling
     max_tokens: int
     seed: int
+    logprobs: int | None  # as verifier and selector want them
     cap: int  # of a whole answer, also where `max_tokens` is what a lease covers
     watchers: tuple[Watcher, ...] = ()
     thinking: Thinking = Thinking()
@@ -122,7 +124,7 @@ class Environment:
     def context(self) -> Context:
         """What verifiers and selectors get."""
         meter = MeteredBackend(self.judge, self.pot, self.account, verifying=True)
-        return Context(meter, self.seed, (self.problem.id, self.problem.repeat))
+        return Context(meter, self.answers, self.seed, (self.problem.id, self.problem.repeat))
 
     def rng(self, *names: Hashable) -> random.Random:
         """A random stream of its own for `names`."""
@@ -130,7 +132,6 @@ class Environment:
 
     def request(self, trajectory: Trajectory, child: int) -> Request:
         """The `child`-th continuation of a trajectory under this run's settings."""
-        needs_logprobs = self.verifier and Capability.LOGPROBS in self.verifier.requires
         return Request(
             self.problem,
             trajectory,
@@ -138,7 +139,7 @@ class Environment:
             self.sampling,
             self.max_tokens,
             (),
-            0 if needs_logprobs else None,
+            self.logprobs,
             derive(self.seed, self.problem.id, self.problem.repeat, trajectory.key, child),
         )
 

@@ -148,6 +148,11 @@ class VerifierContext(Protocol):
         ...
 
     @property
+    def answers(self) -> AnswerFormat:
+        """How answers are written in this task."""
+        ...
+
+    @property
     def memory(self) -> MutableMapping[Hashable, Any]:
         """Whatever verifiers keep between two calls for this problem; empty at its start."""
         ...
@@ -239,6 +244,16 @@ class Watcher(Protocol):
 
 
 @runtime_checkable
+class ReadsTop(Protocol):
+    """A verifier or selector that reads more than the log-probabilities of the drawn tokens."""
+
+    @property
+    def top(self) -> int:
+        """Of how many of the likeliest tokens it wants them, at every place; at least 1."""
+        ...
+
+
+@runtime_checkable
 class Startable(Protocol):
     """A verifier that must load something, such as a model, before it can judge."""
 
@@ -253,6 +268,16 @@ class Startable(Protocol):
 
 class Selector(Protocol):
     """Judges a set of candidates: votes, weighted votes, tournaments."""
+
+    @property
+    def requires(self) -> frozenset[Capability]:
+        """What the policy's backend must offer (log-probabilities, say), or a verifier."""
+        ...
+
+    @property
+    def asks(self) -> bool:
+        """Whether it asks a model: such a selector is used once, when all candidates are there."""
+        ...
 
     async def weigh(
         self, problem: Problem, candidates: Sequence[Candidate], ctx: VerifierContext
@@ -389,6 +414,16 @@ class Stepwise(Protocol):
     @property
     def first_step(self) -> Usage:
         """Lower bound of the cost of that step; a smaller budget is refused before it is spent."""
+        ...
+
+
+@runtime_checkable
+class Chooses(Protocol):
+    """A strategy whose selector can be set; what that one requires, the strategy does."""
+
+    @property
+    def selector(self) -> Selector:
+        """Chooses among the candidates."""
         ...
 
 

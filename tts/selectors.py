@@ -13,12 +13,15 @@ from dataclasses import dataclass
 
 from tts.errors import VerifierError
 from tts.protocols import VerifierContext
-from tts.types import Candidate, Problem, Score
+from tts.types import Candidate, Capability, Problem, Score
 
 
 @dataclass(frozen=True)
 class Majority:
     """Each candidate weighs as much as its answer has votes."""
+
+    requires: frozenset[Capability] = frozenset()
+    asks: bool = False
 
     async def weigh(
         self, problem: Problem, candidates: Sequence[Candidate], ctx: VerifierContext
@@ -30,6 +33,9 @@ class Majority:
 @dataclass(frozen=True)
 class WeightedVote:
     """Each candidate weighs as much as the scores of its answer add up to, as probabilities."""
+
+    requires: frozenset[Capability] = frozenset({Capability.VERIFIER})
+    asks: bool = False
 
     async def weigh(
         self, problem: Problem, candidates: Sequence[Candidate], ctx: VerifierContext
@@ -45,6 +51,9 @@ class WeightedVote:
 @dataclass(frozen=True)
 class BestScore:
     """Each candidate weighs as much as its own score."""
+
+    requires: frozenset[Capability] = frozenset({Capability.VERIFIER})
+    asks: bool = False
 
     async def weigh(
         self, problem: Problem, candidates: Sequence[Candidate], ctx: VerifierContext

@@ -24,7 +24,10 @@ from tts.errors import BudgetExhausted, CapabilityMissing, ConfigError
 from tts.protocols import (
     AnswerFormat,
     Backend,
+    Chooses,
     Controller,
+    ReadsTop,
+    Selector,
     Startable,
     Steers,
     Stepwise,
@@ -122,6 +125,16 @@ class Setup:
         if self.draft is not None:
             check_prompt(problem, self.backend, self.draft)
 
+    @property
+    def logprobs(self) -> int | None:
+        """What verifier and selector read of each token, see `Request.logprobs`."""
+        judges: list[Verifier | Selector] = [self.verifier] if self.verifier is not None else []
+        if isinstance(self.strategy, Chooses):
+            judges.append(self.strategy.selector)
+        readers = [judge for judge in judges if Capability.LOGPROBS in judge.requires]
+        wanted = [judge.top if isinstance(judge, ReadsTop) else 0 for judge in readers]
+        return max(wanted, default=None)
+
     async def start(self) -> None:
         """Start the backends, and a verifier with a model of its own, all at the same time.
 
@@ -158,6 +171,8 @@ class Setup:
             if Capability.LOGPROBS in self.draft.capabilities:
                 offered.add(Capability.DRAFT_LOGPROBS)
         self._refuse(self.strategy, self.strategy.requires - offered)
+        if isinstance(self.strategy, Chooses):
+            self._refuse(self.strategy.selector, self.strategy.selector.requires - offered)
 
     def _check_watchers(self) -> None:
         setting = Setting(self.thinking, "", self.max_tokens)
@@ -186,7 +201,7 @@ class Setup:
 
     def _refuse(
         self,
-        who: Strategy | Verifier | Watcher,
+        who: Strategy | Verifier | Selector | Watcher,
         missing: frozenset[Capability],
         backend: Backend | None = None,
     ) -> None:
@@ -347,6 +362,7 @@ async def _solve(problem: Problem, setup: Setup, pot: Pot, desk: Desk) -> Result
         sampling=setup.sampling,
         max_tokens=setup.max_tokens,
         seed=setup.seed,
+        logprobs=setup.logprobs,
         cap=setup.max_tokens,
         watchers=setup.watchers,
         thinking=setup.thinking,

@@ -384,6 +384,11 @@ class Usage:
         """Prompt, completion and verifier tokens together."""
         return self.prompt_tokens + self.completion_tokens + self.verifier_tokens
 
+    @property
+    def policy_tokens(self) -> int:
+        """Completion tokens that the policy itself generated, and not a draft model beside it."""
+        return self.completion_tokens - self.draft_tokens
+
     def __add__(self, other: Usage) -> Usage:
         return Usage(
             self.prompt_tokens + other.prompt_tokens,

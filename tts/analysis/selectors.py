@@ -15,7 +15,7 @@ from tts.analysis.reading import Reader, thinking_part
 from tts.analysis.tokens import thinking_tokens
 from tts.errors import VerifierError
 from tts.protocols import VerifierContext
-from tts.types import Candidate, Problem, Trajectory
+from tts.types import Candidate, Capability, Problem, Trajectory
 from tts.watching import Thinking
 
 
@@ -31,6 +31,8 @@ class Shortest:
     """
 
     thinking: Thinking = field(default_factory=Thinking)
+    requires: frozenset[Capability] = frozenset()
+    asks: bool = False
 
     async def weigh(
         self, problem: Problem, candidates: Sequence[Candidate], ctx: VerifierContext
@@ -58,6 +60,8 @@ class FewestFailedSteps:
     """
 
     reader: Reader = field(default_factory=Reader)
+    requires: frozenset[Capability] = frozenset()
+    asks: bool = False
 
     async def weigh(
         self, problem: Problem, candidates: Sequence[Candidate], ctx: VerifierContext
@@ -72,10 +76,10 @@ class FewestFailedSteps:
 
 @dataclass(frozen=True)
 class MostConfident:
-    """The likelier a candidate's tokens are to its own model, the more it weighs.
+    """The likelier a candidate's tokens are to its own model, the more it weighs."""
 
-    In a run, log-probabilities are asked for where the verifier needs them (`likelihood` does).
-    """
+    requires: frozenset[Capability] = frozenset({Capability.LOGPROBS})
+    asks: bool = False
 
     async def weigh(
         self, problem: Problem, candidates: Sequence[Candidate], ctx: VerifierContext
@@ -93,6 +97,6 @@ def _mean(trajectory: Trajectory) -> float:
     if logprobs is None:
         raise VerifierError(
             "MostConfident needs log-probabilities, and an answer has none.",
-            hint="Run with verifier=likelihood, and keep=tokens for later.",
+            hint="Run with keep=tokens, and a verifier or selector that reads them.",
         )
     return math.fsum(logprobs) / len(logprobs) if logprobs else -math.inf

@@ -8,7 +8,7 @@ from tts.analysis import FewestFailedSteps, MostConfident, Reader, Shortest
 from tts.evaluation.rescoring import Judge, Offline, Rankings
 from tts.evaluation.samples import Samples
 from tts.protocols import Selector
-from tts.types import Answer, Candidate
+from tts.types import Answer, Candidate, ProblemId
 from tts.watching import Thinking
 
 CHOICES = {
@@ -33,11 +33,14 @@ async def rankings(
     if all(t.logprobs is not None for each in samples for t in each.trajectories):
         selectors.append(MostConfident())
     pools = {each.problem.id: (each, _candidates(judge, each)) for each in samples}
+
+    async def weights(selector: Selector, name: ProblemId) -> tuple[float, ...]:
+        each, candidates = pools[name]
+        context = Offline(name, judge.answers)
+        return tuple(await selector.weigh(each.problem, candidates, context))
+
     return {
-        method: {
-            name: tuple(await selector.weigh(each.problem, candidates, Offline(name)))
-            for name, (each, candidates) in pools.items()
-        }
+        method: {name: await weights(selector, name) for name in pools}
         for method, selector in zip(CHOICES, selectors, strict=False)
     }
 

@@ -32,7 +32,7 @@ from tts.types import Usage
 Kind = Literal["superiority", "non-inferiority", "equivalence", "cost"]
 Verdict = Literal["met", "not met", "undecided"]
 
-COSTS = (*Usage().as_dict(), "total_tokens")
+COSTS = (*Usage().as_dict(), "total_tokens", "policy_tokens")
 """What a claim of cost may speak of."""
 
 COLUMNS = ("claim", "on", "problems", "kind", "margin", "difference", "verdict", "command")

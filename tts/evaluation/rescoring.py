@@ -109,7 +109,7 @@ class Judge:
 
     async def _scores(self, samples: Samples) -> list[Score]:
         if self.verifier is not None:
-            context = Offline(samples.problem.id)
+            context = Offline(samples.problem.id, self.answers)
             return await self.verifier.score(samples.problem, samples.trajectories, context)
         scores = [t.score for t in samples.trajectories]
         return [s for s in scores if s is not None] if all(scores) else []
@@ -123,6 +123,7 @@ class Offline:
     """
 
     problem_id: str
+    answers: AnswerFormat
     memory: dict[Hashable, Any] = field(default_factory=dict)
 
     @property

@@ -171,7 +171,7 @@ def costs_by_problem(outcomes: Sequence[Outcome], cost: str) -> dict[str, list[f
 
     Args:
         outcomes: Of one arm.
-        cost: Name of a component of `tts.Usage`, or `total_tokens`.
+        cost: Name of a component of `tts.Usage`, or of one of its sums of tokens.
     """
     found: dict[str, list[float]] = {}
     for outcome in sorted(outcomes, key=lambda o: o.repeat):

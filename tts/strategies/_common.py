@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine, Iterable
+from collections.abc import AsyncGenerator, Coroutine, Iterable, Sequence
 from contextlib import aclosing
 from typing import Any, TypeVar
 
 from tts.errors import BudgetExhausted, ConfigError
 from tts.protocols import Env, Selector
+from tts.selectors import Majority
 from tts.types import Candidate, Problem, Request, Result, Trajectory
 
 T = TypeVar("T")
@@ -22,6 +23,18 @@ def check_n(n: int) -> None:
     """
     if n < 1:
         raise ConfigError(f"strategy.n is {n}; it must be at least 1.", hint="Set strategy.n=8.")
+
+
+def interim(selector: Selector) -> Selector:
+    """What compares candidates while more of them are to come: nothing that asks a model."""
+    return Majority() if selector.asks else selector
+
+
+async def chosen(
+    env: Env, selector: Selector, so_far: Candidate | None, candidates: Sequence[Candidate]
+) -> Candidate | None:
+    """The choice when all candidates are there, given that of `interim`."""
+    return await env.choose(selector, candidates) if selector.asks else so_far
 
 
 async def generate(env: Env, request: Request) -> Trajectory:
@@ -106,7 +119,7 @@ async def sample_and_select(
                 if len(pool) >= due:
                     # Ever rarer as the pool grows, so that all choices together cost O(n).
                     due = len(pool) + 1 + len(pool) // 2
-                    best = await env.choose(selector, _ordered(pool))
+                    best = await env.choose(interim(selector), _ordered(pool))
                     if best is not None:
                         env.publish(best)
         asked += granted
@@ -115,7 +128,8 @@ async def sample_and_select(
         clock = max(c.trajectory.clock for c in pool.values())
     candidates = _ordered(pool)
     if due != len(pool) + 1 + len(pool) // 2:  # something has arrived since the last choice
-        best = await env.choose(selector, candidates)
+        best = await env.choose(interim(selector), candidates)
+    best = await chosen(env, selector, best, candidates)
     return Result(problem.id, best, candidates)
 
 

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from tts.errors import BudgetExhausted, ConfigError
 from tts.protocols import Env, Selector
-from tts.strategies._common import generate
+from tts.strategies._common import chosen, generate, interim
 from tts.types import Candidate, Capability, Problem, Trajectory
 
 T = TypeVar("T")
@@ -223,9 +223,13 @@ class Harvest:
         async with self._turn:
             found = [await self.env.candidate(node) for node in nodes]
             self._found.setdefault(branch, []).extend(found)
-            self.best = await self.env.choose(self.selector, self.candidates)
+            self.best = await self.env.choose(interim(self.selector), self.candidates)
             if self.best is not None:
                 self.env.publish(self.best)
+
+    async def choice(self) -> Candidate | None:
+        """The best of them when the search has ended."""
+        return await chosen(self.env, self.selector, self.best, self.candidates)
 
     def lead(self, node: Trajectory, branch: int = 0) -> None:
         """Say which open end is the best of a branch.

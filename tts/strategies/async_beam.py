@@ -80,7 +80,7 @@ class AsyncBeam:
         driver = Frontier(problem, self.stepper, ladder, self.n, harvest, order)
         await driver.run()
         details = {"order": driver.arrived, **ladder.counts()}
-        return Result(problem.id, harvest.best, harvest.candidates, details=details)
+        return Result(problem.id, await harvest.choice(), harvest.candidates, details=details)
 
 
 @dataclass(eq=False)

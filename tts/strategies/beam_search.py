@@ -66,7 +66,9 @@ class BeamSearch:
         """Search, and choose among the answers that have ended."""
         harvest = Harvest(env, self.selector)
         beams = await climb(problem, env, self.stepper, harvest, n=self.n, width=self.width)
-        return Result(problem.id, harvest.best, harvest.candidates, details={"beams": beams})
+        return Result(
+            problem.id, await harvest.choice(), harvest.candidates, details={"beams": beams}
+        )
 
 
 async def climb(

@@ -59,4 +59,6 @@ class DVTS:
         )
         subtrees = [partial(subtree, branch=number) for number in range(self.n // self.width)]
         steps = [len(beams or ()) for beams in await together(subtrees)]
-        return Result(problem.id, harvest.best, harvest.candidates, details={"steps": steps})
+        return Result(
+            problem.id, await harvest.choice(), harvest.candidates, details={"steps": steps}
+        )

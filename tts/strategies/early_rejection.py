@@ -120,7 +120,7 @@ class EarlyRejection:
             ended += filter(finished, paid)
             beam = [whole for whole in paid if not finished(whole)]
             clock, copies = max([clock, *(node.clock for node in paid)]), self.width
-        return Result(problem.id, harvest.best, harvest.candidates, details=log.details())
+        return Result(problem.id, await harvest.choice(), harvest.candidates, details=log.details())
 
     def _tau(self, lengths: Sequence[int]) -> int | None:
         """Tokens after which the next steps are judged; None for those of whole steps."""

@@ -25,6 +25,7 @@ from typing import Literal, get_args
 from tts.errors import ConfigError
 from tts.protocols import Env, Selector, Strategy
 from tts.selectors import Majority
+from tts.strategies._common import chosen, interim
 from tts.strategies._race import NOBODY, Race, Runner, candidates_of, check_places
 from tts.types import Candidate, Capability, Problem, ProblemId, Result
 
@@ -94,9 +95,10 @@ class FirstFinish:
                     continue
                 if len(first) == self.k:
                     race.leave_after(first[-1].rank if self.order == "tokens" else NOBODY)
-                best = await env.choose(self.selector, candidates_of(first))
+                best = await env.choose(interim(self.selector), candidates_of(first))
                 if best is not None:
                     env.publish(best)
+        best = await chosen(env, self.selector, best, candidates_of(first))
         # With fewer than `k`, all had to be waited for.
         looked_at = candidates_of(first) if len(first) == self.k else race.candidates
         arrived = {"arrived": [r.number for r in first]} if self.order == "arrival" else {}

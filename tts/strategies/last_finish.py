@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from tts.protocols import Env, Selector
 from tts.selectors import Majority
+from tts.strategies._common import chosen, interim
 from tts.strategies._race import Race, Runner, candidates_of, check_places
 from tts.types import Candidate, Capability, Problem, Result
 
@@ -52,9 +53,10 @@ class LastFinish:
                 last = sorted([*last, runner], key=_longest_first)[: self.k]
                 if runner not in last:
                     continue
-                best = await env.choose(self.selector, candidates_of(last))
+                best = await env.choose(interim(self.selector), candidates_of(last))
                 if best is not None:
                     env.publish(best)
+        best = await chosen(env, self.selector, best, candidates_of(last))
         return Result(problem.id, best, race.candidates)
 
 

@@ -243,6 +243,8 @@ class Vote:
     """
 
     weights: Mapping[Candidate, float]
+    requires: frozenset[Capability] = frozenset()
+    asks: bool = False
 
     async def weigh(
         self, problem: Problem, candidates: Sequence[Candidate], ctx: VerifierContext

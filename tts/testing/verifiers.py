@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 from tts.protocols import (
+    AnswerFormat,
     Backend,
     Charge,
     Startable,
@@ -18,6 +19,7 @@ from tts.protocols import (
     VerifierContext,
 )
 from tts.seeds import derive
+from tts.tasks.answers import MathAnswers
 from tts.testing.promises import beyond, check_identity, require
 from tts.testing.worlds import World
 from tts.types import (
@@ -119,6 +121,11 @@ class _Counting:
         return self.inner.backend
 
     @property
+    def answers(self) -> AnswerFormat:
+        """That of the other context."""
+        return self.inner.answers
+
+    @property
     def memory(self) -> MutableMapping[Hashable, Any]:
         """That of the other context."""
         return self.inner.memory
@@ -175,6 +182,7 @@ class FreeContext:
     """A context in which nothing is paid for: a model to ask, and chance."""
 
     backend: Backend
+    answers: AnswerFormat = MathAnswers()
     memory: dict[Hashable, Any] = field(default_factory=dict)
 
     @asynccontextmanager
