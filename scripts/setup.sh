@@ -64,6 +64,9 @@ else
 fi
 "$venv/bin/python" -c 'import torch, vllm' ||
     die "Everything is installed, but the engine does not import; the reason stands above."
+if ! command -v bwrap >/dev/null || ! command -v prlimit >/dev/null; then
+    say "  No bubblewrap: what models write will not be run, as in task=humaneval (Debian: apt install bubblewrap)."
+fi
 "$venv/bin/tts" --version >/dev/null || die "The installation is broken: $venv/bin/tts does not run."
 printf '%s' "$wanted" >"$stamp"
 say "Ready: $venv/bin/tts"

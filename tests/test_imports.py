@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "tts"
 
 # What the modules of each room may import from the package, besides their own room.
-BASE = {"types", "errors", "seeds", "watching", "protocols", "selectors"}
+BASE = {"types", "errors", "seeds", "watching", "protocols", "signals", "selectors"}
 ROOMS = {
     "types": set(),
     "errors": set(),
@@ -20,11 +20,14 @@ ROOMS = {
     "watching": {"types"},
     "_thinking": {"watching"},
     "protocols": {"types", "errors", "watching"},
-    "selectors": {"types", "errors", "protocols"},
+    "signals": {"types", "errors"},
+    "selectors": {"types", "errors", "protocols", "signals"},
+    "_author": {"types"},
     "budget": BASE,
-    "strategies": BASE | {"budget"},
-    "verifiers": BASE | {"budget", "engine"},
-    "tasks": BASE | {"budget"},
+    "sandbox": {"errors"},
+    "strategies": BASE | {"_author", "budget"},
+    "verifiers": BASE | {"_author", "budget", "engine", "sandbox"},
+    "tasks": BASE | {"budget", "sandbox"},
     "engine": {"types", "errors"},
     "backends": BASE | {"budget", "engine"},
     "_metering": BASE | {"budget"},
@@ -38,7 +41,7 @@ ROOMS = {
     "_environment": BASE | {"budget", "_metering", "_chain", "_watched"},
     "_pairing": BASE,
     "solve": BASE | {"budget", "tasks", "_metering", "_environment", "_pairing"},
-    "testing": BASE | {"budget", "backends", "solve"},
+    "testing": BASE | {"budget", "backends", "tasks", "solve"},
     "analysis": {"types", "errors", "watching", "protocols"},
     "evaluation": BASE | {"budget", "tasks", "solve", "analysis"},
 }

@@ -5,8 +5,9 @@ import tts
 
 def test_public_names():
     assert sorted(tts.__all__) == sorted(
-        """AStar Answer AsyncBeam BeamSearch BestOfN BestScore BetaStopping Budget Candidate
-        Capability DVTS DeepConf EarlyRejection FirstFinish Fixed GlimpRouter Grade Greedy
+        """AStar AdaptiveSampling Allocation Answer AsyncBeam BeamSearch BestOfN BestScore
+        BetaStopping Budget ByDifficulty Candidate Capability DVTS DeepConf EarlyRejection
+        FirstAccepted FirstFinish Fixed GlimpRouter Greedy Judge
         LastFinish Likelihood Majority PRM ParticleFilter Problem Request Result Sampling
         Score SelfConsistency SpecReason Stepper Thinking Trajectory Usage WeightedBestOfN
         WeightedVote __version__ derive errors solve solve_all""".split()

@@ -163,6 +163,30 @@ async def test_the_landing_reserve_closes_one_answer(problem, strategy):
     assert [s.origin for s in result.best.trajectory.segments()] == ["model", "forced", "model"]
 
 
+async def test_the_landing_reserve_closes_no_reply_of_a_judge(problem):
+    landed = []
+
+    def thinker(p, node, seed):
+        if node.text.endswith("the grade "):
+            return Step("7", 1)
+        if node.text.endswith("\\boxed{"):
+            landed.append(node.text)
+            return Step("42}", 2)
+        return Step("hmm", 60, final=False)
+
+    result = await tts.solve(
+        problem,
+        strategy=tts.BestOfN(n=3),
+        backend=SimulatedBackend(thinker),
+        verifier=tts.Judge(reading="greedy"),
+        budget=tts.Budget(completion_tokens=130, landing_tokens=10),
+        max_tokens=60,
+    )
+    assert result.answer == "42"
+    assert landed and all("grade" not in text for text in landed)
+    assert all("grade" not in node.text for node in result.tree)
+
+
 async def test_seconds_end_the_search_with_the_best_so_far(problem):
     async def slow(env_problem, env):
         env.publish(tts.Candidate(Trajectory.root(), tts.Answer("early", "early")))

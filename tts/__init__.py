@@ -1,18 +1,21 @@
 """Test-time scaling: more accuracy from a language model by spending compute at inference."""
 
 from tts import errors
-from tts.budget import BetaStopping, Budget, Fixed
+from tts.budget import Allocation, BetaStopping, Budget, Fixed
 from tts.seeds import derive
 from tts.selectors import BestScore, Majority, WeightedVote
 from tts.solve import solve, solve_all
 from tts.strategies import (
     DVTS,
+    AdaptiveSampling,
     AStar,
     AsyncBeam,
     BeamSearch,
     BestOfN,
+    ByDifficulty,
     DeepConf,
     EarlyRejection,
+    FirstAccepted,
     FirstFinish,
     GlimpRouter,
     Greedy,
@@ -35,7 +38,7 @@ from tts.types import (
     Trajectory,
     Usage,
 )
-from tts.verifiers import PRM, Grade, Likelihood
+from tts.verifiers import PRM, Judge, Likelihood
 from tts.watching import Thinking
 
 __version__ = "0.1.0"
@@ -44,6 +47,8 @@ __all__ = [
     "DVTS",
     "PRM",
     "AStar",
+    "AdaptiveSampling",
+    "Allocation",
     "Answer",
     "AsyncBeam",
     "BeamSearch",
@@ -51,15 +56,17 @@ __all__ = [
     "BestScore",
     "BetaStopping",
     "Budget",
+    "ByDifficulty",
     "Candidate",
     "Capability",
     "DeepConf",
     "EarlyRejection",
+    "FirstAccepted",
     "FirstFinish",
     "Fixed",
     "GlimpRouter",
-    "Grade",
     "Greedy",
+    "Judge",
     "LastFinish",
     "Likelihood",
     "Majority",

@@ -24,8 +24,6 @@ from tts.seeds import derive
 from tts.types import Chunk, FinishReason, Problem, Request, Segment, Trajectory, Usage
 from tts.watching import Abort, Ask, Close, Ending, Insert, Setting, Thinking
 
-_EVERY = 16  # tokens between two looks of watchers: what a chain overruns at most, for them
-
 
 @dataclass(frozen=True, slots=True)
 class Watch:
@@ -269,7 +267,8 @@ class Chain:
             BudgetExhausted: The budget cannot pay for another token.
             ContextTooLong: The context is full.
         """
-        request, pause, left = self._request, self._crew.pause(self._stand), self._left
+        self._stand, pause = self._crew.pause(self._stand)
+        request, left = self._request, self._left
         if left < 1:
             self._finish = "length"
             return
@@ -285,7 +284,7 @@ class Chain:
             stop=(*request.stop, *pause.stop, *end),
             logprobs=max(logprobs) if logprobs else None,
             watch=request.watch or pause.watch,
-            every=request.every if request.watch else _EVERY,
+            every=request.every if request.watch else pause.every,
             steering=pause.steering,
         )
         block = self._meter.open(piece)

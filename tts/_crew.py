@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from tts._thinking import Place
 from tts.protocols import Watcher
@@ -95,27 +94,18 @@ class Crew:
         states = tuple(watcher.begin(self.setting) for watcher in self.watchers)
         return Stand(Place.at_start(self.setting.thinking), states)
 
-    def pause(self, stand: Stand) -> Pause:
-        """What all of them want together."""
+    def pause(self, stand: Stand) -> tuple[Stand, Pause]:
+        """What all of them want together; with those left out that cannot say it."""
         if stand.place.phase == "over":
-            return Pause()
-        wishes = [
-            wish
-            for i, state in enumerate(stand.states)
-            if state is not None and (wish := self._ask_pause(i, state)) is not None
-        ]
-        tokens = [wish.tokens for wish in wishes if wish.tokens is not None]
-        logprobs = [wish.logprobs for wish in wishes if wish.logprobs is not None]
-        steering = _together([wish.steering for wish in wishes if wish.steering is not None])
-        return Pause(
-            stop=tuple(dict.fromkeys(text for wish in wishes for text in wish.stop)),
-            tokens=max(1, min(tokens)) if tokens else None,
-            # What is changed while the model thinks must not go on when it has ended.
-            end=any(wish.end for wish in wishes) or steering is not None,
-            watch=any(wish.watch for wish in wishes),
-            logprobs=max(logprobs) if logprobs else None,
-            steering=steering,
-        )
+            return stand, Pause()
+        wishes = []
+        for i, state in enumerate(stand.states):
+            try:
+                wishes += [] if state is None else [self.watchers[i].pause(state)]
+            except Exception as error:
+                self.failed(i, error)
+                stand = self.without(stand, i)
+        return stand, _all_of(wishes)
 
     def read(self, stand: Stand, news: News) -> tuple[Stand, list[Said]]:
         """Have them read on."""
@@ -203,13 +193,6 @@ class Crew:
             states.append(state)
         return Stand(stand.place, tuple(states)), said
 
-    def _ask_pause(self, watcher: int, state: Any) -> Pause | None:
-        try:
-            return self.watchers[watcher].pause(state)
-        except Exception as error:
-            self.failed(watcher, error)
-            return None
-
 
 def gravest(said: Sequence[Said]) -> tuple[Said | None, list[Said]]:
     """The decision that counts, and the questions that are to be asked."""
@@ -221,6 +204,23 @@ def gravest(said: Sequence[Said]) -> tuple[Said | None, list[Said]]:
         return _GRAVITY.index(type(each.decision)), at, each.watcher
 
     return min(acting, key=rank, default=None), asking
+
+
+def _all_of(wishes: Sequence[Pause]) -> Pause:
+    """One pause for all."""
+    tokens = [wish.tokens for wish in wishes if wish.tokens is not None]
+    logprobs = [wish.logprobs for wish in wishes if wish.logprobs is not None]
+    steering = _together([wish.steering for wish in wishes if wish.steering is not None])
+    return Pause(
+        stop=tuple(dict.fromkeys(text for wish in wishes for text in wish.stop)),
+        tokens=max(1, min(tokens)) if tokens else None,
+        # What is changed while the model thinks must not go on when it has ended.
+        end=any(wish.end for wish in wishes) or steering is not None,
+        watch=any(wish.watch for wish in wishes),
+        every=min((wish.every for wish in wishes if wish.watch), default=1),
+        logprobs=max(logprobs) if logprobs else None,
+        steering=steering,
+    )
 
 
 def _together(wishes: Sequence[Steering]) -> Steering | None:

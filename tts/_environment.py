@@ -202,8 +202,7 @@ class Environment:
                 hint="Leave the stream first.",
             )
         evidence = Evidence(tuple(candidates), wants, self.account.usage)
-        decision = await self.desk.ask(self.problem.name, evidence)
-        self.account.decisions.append(decision)
+        decision = await self.desk.ask(self.problem.name, evidence, self.account.decisions)
         if self.account.emit:
             self.account.emit(Decided(self.problem.id, decision))
         return decision.samples if isinstance(decision, Grant) else 0

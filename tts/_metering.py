@@ -206,14 +206,19 @@ class _MeteredStream:
         except asyncio.CancelledError:
             # The caller's time is up; the stream has been left all the same.
             self._settle(self._stream.usage)
-            self._meter.account.leaves.append(self._stream.trajectory)
+            self._keep()
             raise
         except BaseException:
             self._settle(None)
             raise
         # What a failed backend has spent is unknown: the whole lease is charged.
         self._settle(None if isinstance(error, BackendError) else self._stream.usage)
-        self._meter.account.leaves.append(self._stream.trajectory)
+        self._keep()
+
+    def _keep(self) -> None:
+        """What was written belongs to the tree, unless a judge has written it."""
+        if not self._meter.verifying:
+            self._meter.account.leaves.append(self._stream.trajectory)
 
     def _settle(self, usage: Usage | None) -> None:
         cost = self._lease.bound if usage is None else self._meter.charge(usage)

@@ -1,8 +1,9 @@
 """The exception tree: each error knows whether a retry makes sense and what to do about it.
 
 Bad input derives from `ConfigError` and is raised before any compute is spent; a fault of a
-component derives from `BackendError`, `VerifierError` or `GradingError`. `BudgetExhausted` is not a
-fault: strategies may catch it, and `tts.solve` turns it into the best answer so far.
+component derives from `BackendError`, `VerifierError`, `GradingError` or `SandboxError`.
+`BudgetExhausted` is not a fault: strategies may catch it, and `tts.solve` turns it into the best
+answer so far.
 """
 
 from __future__ import annotations
@@ -97,6 +98,10 @@ class VerifierError(TTSError):
 
 class GradingError(TTSError):
     """An answer could not be graded (a crash of the grader; a time-out is just 'not equal')."""
+
+
+class SandboxError(TTSError):
+    """The sandbox for foreign code did not work; what the code does in it is no error."""
 
 
 class StrategyError(TTSError):

@@ -254,6 +254,23 @@ class ReadsTop(Protocol):
 
 
 @runtime_checkable
+class ChecksModel(Protocol):
+    """A verifier or strategy that was fitted on the answers of one model."""
+
+    def check(self, model: ModelInfo, weights: str | None) -> None:
+        """Refuse another model.
+
+        Args:
+            model: Writes the answers.
+            weights: Hash of its weights; None if that is unknown.
+
+        Raises:
+            ConfigError: It is such a model.
+        """
+        ...
+
+
+@runtime_checkable
 class Startable(Protocol):
     """A verifier that must load something, such as a model, before it can judge."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Sized
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import TypedDict, Unpack
@@ -17,13 +17,16 @@ from typing import TypedDict, Unpack
 from tts._environment import DRAFT_HINT, Environment
 from tts._metering import Account
 from tts._pairing import check_pair, check_prompt
+from tts.budget.allocation import SharesPot, nothing_to_share
 from tts.budget.desk import Desk
 from tts.budget.fixed import Fixed
+from tts.budget.limits import TOTAL, check_prices, check_scores, check_together
 from tts.budget.pot import LEASED, Budget, Pot, cost_of
 from tts.errors import BudgetExhausted, CapabilityMissing, ConfigError
 from tts.protocols import (
     AnswerFormat,
     Backend,
+    ChecksModel,
     Chooses,
     Controller,
     ReadsTop,
@@ -47,8 +50,11 @@ from tts.types import (
     Sampling,
     Status,
     Trajectory,
+    Usage,
 )
 from tts.watching import Setting, Thinking
+
+_NOTHING = Usage()
 
 
 class Options(TypedDict, total=False):
@@ -111,10 +117,13 @@ class Setup:
         if self.max_tokens < 1:
             raise ConfigError(f"max_tokens is {self.max_tokens}; it must be at least 1.")
         self._check_capabilities()
+        self._check_model()
         if self.draft is not None:
             check_pair(self.backend, self.draft, self.thinking)
         self._check_watchers()
-        self._check_budget()
+        check_scores(self.controller, self.strategy)
+        if self.budget is not None:
+            self._check_limits(self.budget, "budget")
 
     def check(self, problem: Problem) -> None:
         """Refuse a problem that cannot be solved like this.
@@ -174,6 +183,13 @@ class Setup:
         if isinstance(self.strategy, Chooses):
             self._refuse(self.strategy.selector, self.strategy.selector.requires - offered)
 
+    def _check_model(self) -> None:
+        weights = self.backend.identity().get("weights")
+        parts: tuple[object, ...] = (self.strategy, self.verifier)
+        for part in parts:
+            if isinstance(part, ChecksModel):
+                part.check(self.backend.model, weights if isinstance(weights, str) else None)
+
     def _check_watchers(self) -> None:
         setting = Setting(self.thinking, "", self.max_tokens)
         for watcher in self.watchers:
@@ -186,15 +202,31 @@ class Setup:
                 asked = Request(Problem("?", "?"), Trajectory.root(), steering=wish.steering)
                 self.backend.steering(asked)
 
-    def _check_budget(self) -> None:
-        if self.budget is None or not isinstance(self.strategy, Stepwise):
+    def check_total(self, total: Budget | None) -> None:
+        """Refuse limits for all problems together that cannot be meant, or that are missing.
+
+        Raises:
+            ConfigError: One problem may spend more than all, a price is missing, not even one first
+                step can be paid, or the controller divides what nothing limits.
+        """
+        if total is None:
+            if isinstance(self.controller, SharesPot):
+                raise nothing_to_share()
+            return
+        check_together(total, self.budget)
+        self._check_limits(total, TOTAL)
+
+    def _check_limits(self, budget: Budget, name: str) -> None:
+        parts = (self.backend, self.verifier_backend, self.draft)
+        check_prices(budget, name, [part.model for part in parts if part is not None])
+        if not isinstance(self.strategy, Stepwise):
             return
         least = self.strategy.first_step
         for limit in LEASED:
-            amount = getattr(self.budget, limit)
+            amount = getattr(budget, limit)
             if amount is not None and amount < cost_of(least, limit):
                 raise ConfigError(
-                    f"budget.{limit} is {amount:g}, and the first step of"
+                    f"{name}.{limit} is {amount:g}, and the first step of"
                     f" {type(self.strategy).__name__} takes at least {cost_of(least, limit):g}.",
                     hint="Raise the budget, or make the search narrower.",
                 )
@@ -276,6 +308,7 @@ async def solve_all(
     backend: Backend,
     concurrency: int = 64,
     total_budget: Budget | None = None,
+    spent: Usage = _NOTHING,
     **options: Unpack[Options],
 ) -> AsyncGenerator[Result]:
     """Solve problems side by side; results come in the order in which they end.
@@ -290,6 +323,7 @@ async def solve_all(
         backend: Decodes; started if it is not, and not closed.
         concurrency: Most problems in flight, at least 1.
         total_budget: Limits for all problems together, beside `budget` for each.
+        spent: What of `total_budget` was spent before, its seconds included.
         **options: See `Setup`.
 
     Yields:
@@ -301,9 +335,11 @@ async def solve_all(
     if concurrency < 1:
         raise ConfigError(f"concurrency is {concurrency}; it must be at least 1.")
     setup = Setup(strategy=strategy, backend=backend, **options)
+    setup.check_total(total_budget)
     await setup.start()
-    total = Pot(total_budget) if total_budget else None
-    shared = Desk(setup.controller, total) if total else None
+    total = Pot(total_budget, spent=spent, name=TOTAL) if total_budget else None
+    coming = len(problems) if isinstance(problems, Sized) else None
+    shared = Desk(setup.controller, total, shared=True, coming=coming) if total else None
     finished: asyncio.Queue[Result | None] = asyncio.Queue()
     slots = asyncio.Semaphore(concurrency)
     tasks: set[asyncio.Task[None]] = set()
@@ -414,7 +450,7 @@ async def _attempt(problem: Problem, setup: Setup, env: Environment) -> Result:
     except TimeoutError:
         if not deadline.expired():
             raise
-        env.account.limit = "seconds"
+        env.account.limit = env.pot.scarcest("seconds")
     except BudgetExhausted as dry:
         env.account.limit = env.account.limit or dry.limit
     return Result(problem.id, None)

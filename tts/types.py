@@ -364,6 +364,8 @@ class Usage:
         seconds: Wall-clock time.
         sequential_tokens: Longest chain of tokens that had to be generated one after another.
         draft_tokens: The part of completion_tokens that a draft model generated.
+        ideal_seconds: What its requests would take one after the other on a server of their own,
+            by the price list of the model. Adds up, also side by side.
     """
 
     prompt_tokens: int = 0
@@ -378,6 +380,7 @@ class Usage:
     seconds: float = 0.0
     sequential_tokens: int = 0
     draft_tokens: int = 0
+    ideal_seconds: float = 0.0
 
     @property
     def total_tokens(self) -> int:
@@ -403,6 +406,7 @@ class Usage:
             self.seconds + other.seconds,
             self.sequential_tokens + other.sequential_tokens,
             self.draft_tokens + other.draft_tokens,
+            self.ideal_seconds + other.ideal_seconds,
         )
 
     def __or__(self, other: Usage) -> Usage:
@@ -419,7 +423,12 @@ class Usage:
         Calls are not carried over: a verifier is charged by judged trajectory, however many
         requests it needs for one.
         """
-        return Usage(verifier_tokens=self.total_tokens, flops=self.flops, usd=self.usd)
+        return Usage(
+            verifier_tokens=self.total_tokens,
+            flops=self.flops,
+            usd=self.usd,
+            ideal_seconds=self.ideal_seconds,
+        )
 
     def as_dict(self) -> dict[str, int | float]:
         """All components by name."""
@@ -439,6 +448,8 @@ class Usage:
         parts.append(f"{self.flops:.3g} FLOPs")
         if self.usd:
             parts.append(f"${self.usd:.4f}")
+        if self.ideal_seconds:
+            parts.append(f"{self.ideal_seconds:.2f} s idealised")
         return ", ".join([*parts, f"{self.seconds:.2f} s"])
 
 
@@ -457,6 +468,9 @@ class ModelInfo:
         usd_per_prompt_token: List price of a prompt token that is not cached, in dollars.
         usd_per_cached_token: List price of a cached prompt token, in dollars.
         usd_per_completion_token: List price of a generated token, in dollars.
+        seconds_per_call: Of the idealised runtime, for each request.
+        seconds_per_prompt_token: The same for each prompt token that is not cached.
+        seconds_per_completion_token: The same for each generated token.
     """
 
     name: str
@@ -468,6 +482,16 @@ class ModelInfo:
     usd_per_prompt_token: float = 0.0
     usd_per_cached_token: float = 0.0
     usd_per_completion_token: float = 0.0
+    seconds_per_call: float = 0.0
+    seconds_per_prompt_token: float = 0.0
+    seconds_per_completion_token: float = 0.0
+
+    @property
+    def priced(self) -> bool:
+        """Whether a price of it is known."""
+        return bool(
+            self.usd_per_prompt_token or self.usd_per_cached_token or self.usd_per_completion_token
+        )
 
     def flops(self, start: int, stop: int) -> float:
         """Nominal FLOPs of a forward pass over positions `start` to `stop` - 1.
@@ -486,6 +510,11 @@ class ModelInfo:
             + cached * self.usd_per_cached_token
             + completion * self.usd_per_completion_token
         )
+        seconds = (
+            self.seconds_per_call
+            + (prompt - cached) * self.seconds_per_prompt_token
+            + completion * self.seconds_per_completion_token
+        )
         return Usage(
             prompt_tokens=prompt,
             cached_tokens=cached,
@@ -494,6 +523,7 @@ class ModelInfo:
             flops=self.flops(cached, prompt + completion),
             usd=dollars,
             sequential_tokens=completion,
+            ideal_seconds=seconds,
         )
 
 
@@ -534,20 +564,55 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
+class Basis:
+    """What a decision rested on: with all decisions of a desk it can be taken again.
+
+    Attributes:
+        evidence: What the problem showed.
+        asked: Turn of the desk at which it asked, from 1; from then on the controller saw it.
+        turn: Turn of the decision, the last at which the controller saw that evidence.
+        by: Who decided: the `controller`; the `desk`, as all waited and nobody was granted
+            anything; or `nobody`, as the problem left (its time was up, say) before anyone did.
+        shared: Whether problems shared the desk.
+        sitting: Name of the sitting of the run, where a log holds several.
+        left: What the controller read, at that turn, of what was left of the pot, by limit.
+        spent: What it read of what the pot had paid; None if it did not look.
+        present: Problems that were being solved at that desk.
+        coming: Problems that had not begun; None if nobody knew.
+    """
+
+    evidence: Evidence
+    asked: int
+    turn: int
+    by: Literal["controller", "desk", "nobody"] = "controller"
+    shared: bool = False
+    sitting: str = ""
+    left: Mapping[str, float] = field(default_factory=_nothing)
+    spent: Usage | None = None
+    present: int = 1
+    coming: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Grant:
-    """The controller lets a problem go on with up to `samples` more."""
+    """The controller lets a problem go on with up to `samples` more.
+
+    The desk adds what the decision rested on, which is no part of what it says.
+    """
 
     problem_id: ProblemId
     samples: int
     reason: str = ""
+    basis: Basis | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """The controller ends a problem."""
+    """The controller ends a problem. See `Grant` for `basis`."""
 
     problem_id: ProblemId
     reason: str = ""
+    basis: Basis | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -598,8 +663,9 @@ class Result:
         tree: The leaves of the search tree, discarded and aborted branches included.
         status: `done`; `exhausted` if a limit of the budget (named by `limit`) ended the search;
             `failed` if a fault did (`error`), which is no answer.
-        limit: The field of the budget that ran out, or empty.
-        decisions: What the controller decided, in order.
+        limit: The field of the budget that ran out, or empty; behind `total_budget.` if it is that
+            of all problems together.
+        decisions: What the controller decided, in order, and on what basis.
         error: The fault, if there was one.
         repeat: Which repetition of the problem this is.
         details: What the strategy tells of its search, by name, of JSON types.

@@ -85,6 +85,8 @@ class Pause:
         tokens: Tokens of thinking from here after which it does, at least 1; None for no limit.
         end: Whether it stops when the thinking part ends, so that the end can be taken back.
         watch: Whether pieces are wanted as they come, while the chain goes on.
+        every: Tokens between two such pieces, at least 1, where the backend can do that: what the
+            chain overruns a decision at most. More is cheaper.
         logprobs: None for none, 0 for those of the drawn tokens, k for the k likeliest as well.
         steering: What is to be changed meanwhile; None for nothing.
     """
@@ -93,6 +95,7 @@ class Pause:
     tokens: int | None = None
     end: bool = False
     watch: bool = False
+    every: int = 16
     logprobs: int | None = None
     steering: Steering | None = None
 

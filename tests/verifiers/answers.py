@@ -6,6 +6,7 @@ from tts._environment import Context
 from tts._metering import Account, MeteredBackend
 from tts.budget import Budget
 from tts.budget.pot import Pot
+from tts.tasks import MathAnswers
 from tts.testing import World
 from tts.types import Problem, Segment, Trajectory
 
@@ -26,4 +27,5 @@ def answer(*pieces, text=None):
 def surroundings(**budget):
     """What a verifier may touch, with its account: a pot of these limits, and a simulated model."""
     pot = Pot(Budget.model_validate(budget))
-    return Context(MeteredBackend(World().backend(), pot, Account("p", None)), 0, ("p", 0))
+    meter = MeteredBackend(World().backend(), pot, Account("p", None), verifying=True)
+    return Context(meter, MathAnswers(), 0, ("p", 0))

@@ -15,7 +15,10 @@ import math
 import operator
 import random
 import re
+from collections.abc import Mapping
+from typing import Any
 
+from tts.backends.prices import Prices, read_prices
 from tts.backends.simulated import SimulatedBackend, Step, VirtualClock
 from tts.errors import ConfigError
 from tts.seeds import derive
@@ -41,6 +44,7 @@ def simulated_arithmetic(
     seconds_per_token: float = 0.0,
     slots: int | None = None,
     context: int = 4096,
+    prices: Prices | Mapping[str, Any] | None = None,
 ) -> SimulatedBackend:
     """A backend that simulates a model of a given accuracy.
 
@@ -51,6 +55,7 @@ def simulated_arithmetic(
         seconds_per_token: Real time that a token takes (s), 0 for none.
         slots: Most answers written at once; None for no limit.
         context: Most tokens of prompt and answer.
+        prices: What it is taken to cost, see `tts.backends.prices`.
 
     Raises:
         ConfigError: An argument lies outside its range.
@@ -77,7 +82,8 @@ def simulated_arithmetic(
         text = _rest(node.text, truth if right else truth + slip, length)
         return Step(text, len(text), True, len(text) * seconds_per_token, logprob)
 
-    model = ModelInfo("simulated", active_params=1_000_000, context=context)
+    info = ModelInfo("simulated", active_params=1_000_000, context=context)
+    model = read_prices(prices).on(info)
     clock = WallClock() if seconds_per_token else None
     settings = {"accuracy": accuracy, "spread": spread, "tokens": tokens}
     return SimulatedBackend(simulate, model, clock, slots, settings=settings)

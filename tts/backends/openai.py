@@ -37,7 +37,6 @@ from tts.backends._openai.prompts import size
 from tts.backends._openai.recall import ask_or_recall
 from tts.backends._openai.secrets import Scrubber, read_key
 from tts.backends._openai.settings import (
-    Prices,
     check_numbers,
     check_words,
     common,
@@ -48,6 +47,7 @@ from tts.backends._openai.settings import (
 from tts.backends._openai.stream import OpenAIStream
 from tts.backends._openai.tokenizer import count_with, find_tokenizer
 from tts.backends._openai.wire import Dialect
+from tts.backends.prices import Prices, read_prices
 from tts.engine.text import Reader
 from tts.types import Capability, ModelInfo, Problem, Request, Trajectory
 
@@ -70,7 +70,7 @@ class OpenAIBackend:
         logprobs: Whether the server gives log-probabilities; by default where it is vLLM.
         choices: Most samples that are asked for in one request, at least 1; not used with seeds.
         limits: Requests a second, tokens a minute, requests in flight.
-        prices: Dollars per million tokens.
+        prices: What the model costs, see `tts.backends.prices`.
         active_params: Weights that multiply an activation for each token, for nominal FLOPs; 0 if
             they are not known.
         context: Most tokens of prompt and answer; vLLM says it itself.
@@ -125,7 +125,7 @@ class OpenAIBackend:
         )
         self._urls = read_urls(base_url)
         most = read_settings(Limits, limits, "backend.limits")
-        self._prices = read_settings(Prices, prices, "backend.prices")
+        self._prices = read_prices(prices)
         key = read_key(api_key_env)
         scrub = Scrubber(key)
         servers = ask_or_recall(
@@ -174,16 +174,8 @@ class OpenAIBackend:
         most = context or _UNLIMITED
         if identity:  # counts are exact, so that the limit refuses nothing that fits
             most = min(most, self._server.context or _UNLIMITED)
-        prices = self._prices
-        return ModelInfo(
-            model,
-            active_params=params,
-            context=most,
-            tokenizer=identity,
-            usd_per_prompt_token=prices.prompt / 1e6,
-            usd_per_cached_token=prices.cached / 1e6,
-            usd_per_completion_token=prices.completion / 1e6,
-        )
+        info = ModelInfo(model, active_params=params, context=most, tokenizer=identity)
+        return self._prices.on(info)
 
     @property
     def capabilities(self) -> frozenset[Capability]:

@@ -26,6 +26,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from tts.backends._steering import in_ids
+from tts.backends.prices import Prices, read_prices
 from tts.engine import (
     Engine,
     EngineConfig,
@@ -75,6 +76,7 @@ class VLLMBackend:
     Args:
         model: A bundled model (`mini-reasoner`), `smollm2`, a local path, or a hub name.
         engine: Settings of the engine, see `EngineConfig`; `model` above has the last word.
+        prices: What the model costs, see `tts.backends.prices`.
         report: Told what takes long (a conversion, the start); by default a line on the terminal.
         hardware: The machine; looked at if it is not given.
 
@@ -94,6 +96,7 @@ class VLLMBackend:
         model: str = "mini-reasoner",
         engine: EngineConfig | Mapping[str, Any] | None = None,
         *,
+        prices: Prices | Mapping[str, Any] | None = None,
         report: Callable[[str], None] | None = None,
         hardware: Hardware | None = None,
     ) -> None:
@@ -105,7 +108,8 @@ class VLLMBackend:
         resolved = resolve(config, hardware, path, shape)
         check(config, resolved, hardware, shape)
         tokenizer = tokenizer_identity(path)
-        self._model = model_info(path, model, resolved.max_model_len, tokenizer)
+        info = model_info(path, model, resolved.max_model_len, tokenizer)
+        self._model = read_prices(prices).on(info)
         self.text = Text(path, model, tokenizer, trust_remote_code=config.trust_remote_code)
         self.eos = eos_ids(path)
         self._vocabulary = shape.vocabulary

@@ -1,16 +1,16 @@
 """Beta stopping: end self-consistency when the majority is already safe.
 
 Source: adaptive-consistency (Aggarwal et al. 2023), the Beta criterion. It looks at the two
-leading answers only, so it ignores a third one by design.
+leading answers only, so it ignores a third one by design; `DirichletStopping` does not.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import comb
 
+from tts.budget._votes import Verdict, Votes, check_count, check_inside, decided
 from tts.protocols import PotView
 from tts.types import Evidence, Grant, ProblemId, Stop
 
@@ -38,27 +38,30 @@ class BetaStopping:
         threshold: Stop when `lead_probability` reaches it; above 0.5 and below 1.
         batch: Samples to grant at a time, at least 1. The paper draws one at a time; a few side by
             side cost little and keep the engine busy.
+
+    Raises:
+        ConfigError: A setting lies outside its range.
     """
 
     threshold: float = 0.95
     batch: int = 4
 
     def __post_init__(self) -> None:
-        if not 0.5 < self.threshold < 1:
-            raise ValueError(f"controller.threshold is {self.threshold}; it must lie in (0.5, 1)")
-        if self.batch < 1:
-            raise ValueError(f"controller.batch is {self.batch}; it must be at least 1")
+        check_inside("threshold", self.threshold, 0.5, 1, 0.95)
+        check_count("batch", self.batch, 1, 4)
 
     def decide(self, evidence: Mapping[ProblemId, Evidence], pot: PotView) -> list[Grant | Stop]:
         """Stop the problems whose majority is safe; grant the others a batch."""
-        return [self._one(problem_id, e) for problem_id, e in evidence.items()]
+        return decided(evidence, self._judge)
 
-    def _one(self, problem_id: ProblemId, evidence: Evidence) -> Grant | Stop:
-        votes = Counter(c.answer.key for c in evidence.candidates if c.answer)
-        if votes:
-            counts = [count for _, count in votes.most_common(2)]
-            first, second = counts[0], counts[1] if len(counts) > 1 else 0
-            safety = lead_probability(first, second)
-            if safety >= self.threshold:
-                return Stop(problem_id, f"lead {first}:{second} is safe at {safety:.4f}")
-        return Grant(problem_id, min(self.batch, evidence.wants))
+    def _judge(self, votes: Votes) -> Verdict:
+        if not votes.keys:
+            return Verdict(False, str(votes), self.batch)
+        first, second = (*votes.counts, 0)[:2]
+        safety = lead_probability(first, second)
+        stop = safety >= self.threshold
+        word = "is safe" if stop else "is not safe"
+        reason = (
+            f"lead {first}:{second} {word} at {safety:.4f} ({self.threshold:g} wanted); {votes}"
+        )
+        return Verdict(stop, reason, self.batch)

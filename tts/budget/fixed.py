@@ -15,4 +15,4 @@ class Fixed:
 
     def decide(self, evidence: Mapping[ProblemId, Evidence], pot: PotView) -> list[Grant | Stop]:
         """Grant each problem what it wants."""
-        return [Grant(problem_id, e.wants) for problem_id, e in evidence.items()]
+        return [Grant(problem_id, e.wants, "as wanted") for problem_id, e in evidence.items()]

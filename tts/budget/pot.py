@@ -164,12 +164,15 @@ class Pot:
         budget: The limits.
         parent: A pot that must be able to pay as well.
         clock: Seconds, monotonic.
+        spent: What has been spent before, its seconds included.
+        name: Put before the name of a limit that runs out; empty for the budget of a problem.
     """
 
     budget: Budget
     parent: Pot | None = None
     clock: Callable[[], float] = time.monotonic
     spent: Usage = field(default=Usage())
+    name: str = ""
     _held: dict[str, float] = field(default_factory=dict)
     _leases: int = 0
     _queue: deque[_Waiter] = field(default_factory=deque)
@@ -177,7 +180,7 @@ class Pot:
     _started: float = 0.0
 
     def __post_init__(self) -> None:
-        self._started = self.clock()
+        self._started = self.clock() - self.spent.seconds
         for limit in LEASED:
             value = getattr(self.budget, limit)
             if value is not None:
@@ -205,24 +208,22 @@ class Pot:
                 left * share if limit in ("flops", "usd", "seconds") else math.floor(left * share)
             )
             if part <= 0:
-                raise _exhausted(limit)
+                raise self._exhausted(limit)
             limits[limit] = part
         return Pot(Budget.model_validate(limits), parent=self, clock=self.clock)
 
     def remaining(self, limit: str) -> float:
         """What is neither spent nor held of a limit, here and in all parents; may be infinite."""
-        if limit == "seconds":
-            own = math.inf
-            if self.budget.seconds is not None:
-                own = self.budget.seconds - (self.clock() - self._started)
-        else:
-            own = self._free(limit, landing=False)
-        return min(own, self.parent.remaining(limit)) if self.parent else own
+        return min(pot._left(limit) for pot in self._chain())
+
+    def scarcest(self, limit: str) -> str:
+        """The same limit by its full name, in the pot of the chain that has the least of it."""
+        return min(self._chain(), key=lambda pot: pot._left(limit))._label(limit)
 
     def tightest(self) -> str:
         """The limit of which the smallest part is left, here or in a parent; empty if none."""
         parts = [
-            (pot._free(limit, landing=True) / pot._limits[limit], limit)
+            (pot._free(limit, landing=True) / pot._limits[limit], pot._label(limit))
             for pot in self._chain()
             for limit in pot._limits
         ]
@@ -287,6 +288,17 @@ class Pot:
             pot = pot.parent
         return pots
 
+    def _label(self, limit: str) -> str:
+        return f"{self.name}.{limit}" if self.name else limit
+
+    def _left(self, limit: str) -> float:
+        """What is left here; the landing reserve is not."""
+        if limit != "seconds":
+            return self._free(limit, landing=False)
+        if self.budget.seconds is None:
+            return math.inf
+        return self.budget.seconds - (self.clock() - self._started)
+
     def _free(self, limit: str, *, landing: bool) -> float:
         if limit not in self._limits:
             return math.inf
@@ -320,14 +332,14 @@ class Pot:
             if limit is None and not ahead:
                 continue
             if limit == "seconds":
-                raise _exhausted("seconds")
+                raise pot._exhausted("seconds")
             if waiter.patient and (pot._leases or ahead):
                 pot._queue.appendleft(waiter) if renewal else pot._queue.append(waiter)
                 return None
             # Nothing will come back to this pot, or not to one who waits: take what is left of it.
             fitting = pot._most(waiter, want)
             if fitting is None:
-                raise _exhausted(limit or "completion_tokens", inside=not waiter.patient)
+                raise pot._exhausted(limit or "completion_tokens", inside=not waiter.patient)
             want, bound = fitting, waiter.cost(fitting)
         for pot in chain:
             pot._leases += 1
@@ -383,16 +395,17 @@ class Pot:
                 pot._queue.remove(waiter)
                 pot._serve()
 
-
-def _exhausted(limit: str, *, inside: bool = False) -> BudgetExhausted:
-    if inside:
+    def _exhausted(self, limit: str, *, inside: bool = False) -> BudgetExhausted:
+        name = self.name or "budget"
+        if inside:
+            return BudgetExhausted(
+                f"The {name.replace('_', ' ')} has no {limit} left for another request while a"
+                " stream is open.",
+                hint="Leave the stream before asking, or lease both in one piece (env.reserve).",
+                limit=self._label(limit),
+            )
         return BudgetExhausted(
-            f"The budget has no {limit} left for another request while a stream is open.",
-            hint="Leave the stream before asking, or lease both in one piece (env.reserve).",
-            limit=limit,
+            f"The {name.replace('_', ' ')} has no {limit} left for another request.",
+            hint=f"Raise {name}.{limit}, or lower the cost of a request (max_tokens).",
+            limit=self._label(limit),
         )
-    return BudgetExhausted(
-        f"The budget has no {limit} left for another request.",
-        hint=f"Raise budget.{limit}, or lower the cost of a request (max_tokens).",
-        limit=limit,
-    )

@@ -16,6 +16,7 @@ from tts.backends._openai.secrets import NO_KEY, Scrubber, check_url, read_key
 from tts.cli._findings import Finding, State
 from tts.cli.arguments import config_dir
 from tts.errors import ConfigError
+from tts.sandbox import fault_of_machine
 
 _DISTRIBUTION = "tts-scaling"
 _NO_MATTER = ("cuda", "dev")  # the engine has lines of its own; who develops knows
@@ -58,6 +59,15 @@ def _installed(name: str) -> bool:
     except metadata.PackageNotFoundError:
         return False
     return True
+
+
+def sandbox() -> Iterator[Finding]:
+    """Whether what models wrote can be run on this machine."""
+    section, name, fault = "Extras", "sandbox", fault_of_machine()
+    if fault is None:
+        yield Finding(section, name, "ok", "programs and commands can be run behind walls")
+    else:
+        yield Finding(section, name, "missing", f"no program can be run: {fault[0]}", fault[1])
 
 
 def data_sets() -> Iterator[Finding]:

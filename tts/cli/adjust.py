@@ -39,8 +39,13 @@ def adjusted(
         config = _saved(folder) if folder else known.compose(["task=jsonl", "task.path=unused"])
         parts = OmegaConf.masked_copy(config, list(PARTS))
         parts.verifier = None
-        for override in known.parse(overrides):
-            _apply(known, parts, override)
+        asked = known.parse(overrides)
+        for override in asked:
+            _check(override)
+        _choose(known, parts, [o for o in asked if known.is_group(_group(o))])
+        for override in asked:
+            if not known.is_group(_group(override)):
+                _apply(parts, override)
         try:
             found = OmegaConf.to_container(parts, resolve=True, throw_on_missing=True)
         except OmegaConfBaseException as error:
@@ -49,23 +54,35 @@ def adjusted(
     return {str(key): value for key, value in found.items()}
 
 
-def _apply(known: Composer, parts: DictConfig, override: Override) -> None:
-    key = str(override.get_key_element())
+def _check(override: Override) -> None:
     if override.is_sweep_override():
         raise ConfigError(f"{override.input_line} has several values.", hint="Give one.")
-    if key not in PARTS and key.split(".")[0] not in PARTS:
+    if _group(override).split(".")[0] not in PARTS:
         raise ConfigError(
             f"{override.input_line} says nothing of samples that are there.",
             hint="Change the task (task.answers, ...) or the verifier.",
         )
-    if known.is_group(key):
-        parts[key] = known.compose([str(override.input_line)])[key]
-        return
+
+
+def _choose(known: Composer, parts: DictConfig, choices: Sequence[Override]) -> None:
+    """Take the groups that are chosen, with those that are chosen inside of them."""
+    lines = [str(override.input_line) for override in choices]
+    for group in dict.fromkeys(map(_group, choices)):
+        parts[group] = known.compose(lines)[group]
+
+
+def _apply(parts: DictConfig, override: Override) -> None:
+    key = str(override.get_key_element())
     node = OmegaConf.to_container(parts)
     assert isinstance(node, dict)
-    if key not in (there := list(paths(node))):
+    if not key.startswith("+") and key not in (there := list(paths(node))):
         raise unknown_field(key, there)
-    OmegaConf.update(parts, key, override.value())
+    OmegaConf.update(parts, key.lstrip("+"), override.value(), force_add=True)
+
+
+def _group(override: Override) -> str:
+    """The group that an override chooses in, as `verifier` of `+verifier@verifier.parts.third`."""
+    return str(override.get_key_element()).lstrip("+~").partition("@")[0]
 
 
 def _saved(folder: Path) -> DictConfig:

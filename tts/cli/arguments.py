@@ -12,7 +12,9 @@ COMMANDS = {
     "run": "run",
     "estimate": "estimate",
     "calibrate": "calibrate",
+    "plan": "plan",
     "rescore": "rescore",
+    "verifier-report": "verifier_report",
     "show": "show",
     "analyse": "analyse",
     "power": "power",
@@ -26,7 +28,10 @@ Usage: tts COMMAND ...
   run       solve the problems of a task, and report accuracy against compute
   estimate  say what a run would cost in tokens, time and dollars, without a single request
   calibrate find the threshold for a wanted share of the larger of two models
+  plan      choose a method by difficulty, from arms that have been run
   rescore   apply other votes, verifiers and graders to samples that are already there
+  verifier-report
+            say how well a verifier's scores part right from wrong, and calibrate them
   show      show the search tree of a problem: pictures on a page, text in the terminal
   analyse   say what was in the chains of thought, and how much of it was needed
   power     say how many problems a comparison needs

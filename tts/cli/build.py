@@ -74,11 +74,22 @@ def _checked(where: str, node: Mapping[str, Any]) -> dict[str, Any]:
             checked[name] = value
         elif name not in parameters and not open_ended:
             raise unknown_field(path, [f"{where}.{p}" for p in parameters])
-        elif isinstance(value, Mapping) and value.get("_target_"):
-            checked[name] = _checked(path, value)
         else:
-            checked[name] = _converted(path, value, hints.get(name))
+            checked[name] = _nested(path, value, hints.get(name))
     return checked
+
+
+def _nested(path: str, value: Any, hint: Any) -> Any:
+    """The value of a field, or of an entry of a field with several parts, by name."""
+    if isinstance(value, Mapping) and "_target_" in value:
+        return _checked(path, value) if value["_target_"] else None
+    if isinstance(value, Mapping) and any(_is_part(entry) for entry in value.values()):
+        return {key: _nested(f"{path}.{key}", entry, None) for key, entry in value.items()}
+    return _converted(path, value, hint)
+
+
+def _is_part(entry: Any) -> bool:
+    return isinstance(entry, Mapping) and "_target_" in entry
 
 
 def _target(where: str, name: str) -> Any:

@@ -73,6 +73,7 @@ def examine(urls: Sequence[str], key_env: str) -> list[Finding]:
         *_machine.engine(hardware, build),
         *_machine.resources(hardware),
         *_surroundings.extras(),
+        *_surroundings.sandbox(),
         *_surroundings.data_sets(),
         *_surroundings.keys(),
         *_surroundings.servers(urls, key_env),

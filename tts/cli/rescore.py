@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from tts.evaluation.rescoring import Judge, Rescored
     from tts.evaluation.samples import Samples
     from tts.evaluation.statistics import Interval
-    from tts.protocols import Verifier
 
     Found = Mapping[str, tuple[Rescored, Mapping[str, Any]]]
 
@@ -120,19 +118,18 @@ def _pair(text: str) -> tuple[str, str]:
 async def _rescored(asked: argparse.Namespace) -> Found:
     """By arm: the summary, and what is written of each problem."""
     # Late: help and slips of the pen are answered at once.
+    from tts.cli._judges import check_judge, started
     from tts.evaluation.chain_choice import rankings
-    from tts.evaluation.rescoring import check_verifier_fits, rescore
+    from tts.evaluation.rescoring import rescore
 
     found = {}
     thinking = thinking_of(asked.source, asked.thinking)
     with _moving() as bars:
         reading = bars.add_task("Reading samples", total=None)
         judge, arms = _sources(asked)
-        if judge.verifier:
-            for samples in arms.values():
-                check_verifier_fits(judge.verifier, samples)
+        check_judge(judge.verifier, asked.source, arms)
         bars.remove_task(reading)
-        async with _started(judge.verifier):
+        async with started(judge.verifier):
             for label, samples in arms.items():
                 bar = bars.add_task(f"Judging {label}", total=len(samples))
                 pools = await judge.pools(samples, partial(bars.advance, bar))
@@ -159,21 +156,6 @@ def _moving() -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn())
     console = Console(stderr=True)
     return Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
-
-
-@asynccontextmanager
-async def _started(verifier: Verifier | None) -> AsyncIterator[None]:
-    """A block in which a verifier can judge, with its model loaded if it has one of its own."""
-    from tts.protocols import Startable
-
-    if verifier is None or not isinstance(verifier, Startable):
-        yield
-        return
-    try:
-        await verifier.start()
-        yield
-    finally:
-        await verifier.aclose()
 
 
 def _sources(asked: argparse.Namespace) -> tuple[Judge, Mapping[str, Sequence[Samples]]]:

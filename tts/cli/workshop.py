@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast, get_args
 
+from tts.budget import Budget
+from tts.budget.limits import TOTAL, is_unlimited
 from tts.cli.build import build, integer
 from tts.cli.jobs import NOT_AN_OUTCOME, ArmConfig, Job
 from tts.errors import ConfigError
@@ -65,7 +67,8 @@ class Workshop:
             thinking=build("thinking", config["thinking"]),
         )
         check(task, setup)
-        names = _names(job, arm, setup, task)
+        total = _total(config["total_budget"], setup)
+        names = _names(job, arm, setup, task, total)
         # What backend and verifier say of themselves, not how they were configured: the number of
         # requests in flight, or the port of a server, makes no other run.
         outcome = {k: v for k, v in config.items() if k not in NOT_AN_OUTCOME}
@@ -74,13 +77,23 @@ class Workshop:
         outcome.pop("draft", None)
         if setup.draft is not None:
             outcome["draft"] = setup.draft.identity()
+        if total is None:  # so that older runs without one can be continued
+            outcome.pop("total_budget")
+        if any(budget and budget.usd is not None for budget in (setup.budget, total)):
+            outcome["prices"] = _prices(setup)  # they decide when it ends
         outcome |= {
             "model": config["model"]["sampling"],
             "backend": setup.backend.identity(),
             "verifier": setup.verifier and setup.verifier.identity(),
         }
         made = Arm(
-            arm.label, setup, names, outcome, integer(config, "repeats", 1), _keep(config["keep"])
+            arm.label,
+            setup,
+            names,
+            outcome,
+            integer(config, "repeats", 1),
+            _keep(config["keep"]),
+            total,
         )
         return Work(job, made, task, concurrency)
 
@@ -130,6 +143,23 @@ def _replayed(backend: Backend, replay: Mapping[str, Any]) -> Backend:
     return ReplayBackend(backend, Path(path).expanduser(), offline=offline)
 
 
+def _total(node: Mapping[str, Any], setup: Setup) -> Budget | None:
+    """Limits for all problems together, if there are any."""
+    limits: Budget = build(TOTAL, node)
+    total = None if is_unlimited(limits) else limits
+    setup.check_total(total)
+    return total
+
+
+def _prices(setup: Setup) -> list[tuple[float, float, float]]:
+    """Dollars by the token of all that is asked."""
+    parts = (setup.backend, setup.verifier_backend, setup.draft)
+    models = [part.model for part in parts if part is not None]
+    return [
+        (m.usd_per_prompt_token, m.usd_per_cached_token, m.usd_per_completion_token) for m in models
+    ]
+
+
 def _keep(value: object) -> Keep:
     if value not in get_args(Keep):
         raise ConfigError(
@@ -145,9 +175,10 @@ def _sampling(model: Mapping[str, Any]) -> Sampling:
     return sampling
 
 
-def _names(job: Job, arm: ArmConfig, setup: Setup, task: Task) -> Names:
+def _names(job: Job, arm: ArmConfig, setup: Setup, task: Task, total: Budget | None) -> Names:
     # A sweep over amounts makes a curve; anything else makes curves of their own.
-    others = [o for o in job.swept if not o.startswith(("budget.", "strategy", "controller."))]
+    amounts = ("budget.", f"{TOTAL}.", "strategy", "controller.")
+    others = [o for o in job.swept if not o.startswith(amounts)]
     return Names(
         strategy_name=arm.choices["strategy"],
         task=task.name,
@@ -157,9 +188,13 @@ def _names(job: Job, arm: ArmConfig, setup: Setup, task: Task) -> Names:
         draft=setup.draft.model.name if setup.draft else None,
         controller=arm.choices["controller"],
         n=getattr(setup.strategy, "n", None),
-        budget=setup.budget.model_dump(exclude_none=True, exclude_defaults=True)
-        if setup.budget
-        else {},
+        budget=_amounts(setup.budget),
+        total_budget=_amounts(total),
         seed=setup.seed,
         series=" ".join([arm.series, *others]),
     )
+
+
+def _amounts(budget: Budget | None) -> dict[str, int | float]:
+    """What is limited."""
+    return budget.model_dump(exclude_none=True, exclude_defaults=True) if budget else {}

@@ -7,12 +7,16 @@ or verifier never sees one.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import math
+import operator
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tts.budget.limits import TOTAL
 from tts.types import Candidate, Grant, Result, Score, Status, Stop, Usage
 
 Grade = Callable[[str], Awaitable[bool]]
@@ -66,12 +70,44 @@ class CandidateRecord(BaseModel):
 
 
 class DecisionRecord(BaseModel):
-    """One decision of the controller."""
+    """One decision of the controller, and what it rested on, as `tts.types.Basis`.
+
+    What was seen is written down here and not referred to: a strategy may show others than its
+    final candidates, and a problem that failed has none.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     samples: int = Field(ge=0, description="How many more it granted; 0 is a stop.")
     reason: str = Field(description="Why, in the controller's words.")
+    by: Literal["controller", "desk", "nobody"] = Field(
+        default="controller", description="Who decided; nobody where the problem left before."
+    )
+    shared: bool = Field(default=False, description="Whether problems shared the desk.")
+    asked: int = Field(default=0, description="Turn of the desk at which it asked; 0: unknown.")
+    turn: int = Field(default=0, description="Turn at which it was decided.")
+    wants: int = Field(default=0, description="How many samples were wanted.")
+    kept: int = Field(
+        default=0,
+        description="How many of the samples seen at the decision before were seen again.",
+    )
+    seen: tuple[str | None, ...] = Field(
+        default=(), description="Keys of the answers seen after them; null where none was found."
+    )
+    scores: tuple[ScoreRecord | None, ...] = Field(
+        default=(), description="What the verifier said of those; empty if none was asked."
+    )
+    cost: dict[str, int | float] = Field(
+        default={}, description="What the problem had cost by then, without zeros."
+    )
+    left: dict[str, float | None] = Field(
+        default={}, description="What the controller read of the pot; null is unlimited."
+    )
+    spent: dict[str, int | float] | None = Field(
+        default=None, description="What the pot had paid, without zeros, if it was looked at."
+    )
+    present: int = Field(default=1, description="Problems being solved at that desk.")
+    coming: int | None = Field(default=None, description="Problems that had not begun, if known.")
 
 
 class Record(BaseModel):
@@ -95,6 +131,9 @@ class Record(BaseModel):
     seed: int = Field(description="Of the run.")
     elapsed: float = Field(
         default=0.0, description="Wall clock of this arm (s) when the problem ended, all sittings."
+    )
+    sitting: float = Field(
+        default=0.0, description="Wall clock of this arm (s) when this sitting of it began."
     )
 
     @property
@@ -120,6 +159,7 @@ class Record(BaseModel):
             answered=self.answer is not None,
             usage=Usage(**self.usage),  # type: ignore[arg-type]
             elapsed=self.elapsed,
+            limit=self.limit,
         )
 
     @classmethod
@@ -180,6 +220,7 @@ class Outcome:
         answered: Whether there is a final answer.
         usage: What it cost.
         elapsed: Wall clock of the arm (s) when it ended.
+        limit: The field of the budget that ran out, or empty.
     """
 
     problem_id: str
@@ -190,11 +231,18 @@ class Outcome:
     answered: bool
     usage: Usage
     elapsed: float
+    limit: str = ""
 
     @property
     def failed(self) -> bool:
         """Whether a fault ended the problem."""
         return self.status == "failed"
+
+    @property
+    def starved(self) -> bool:
+        """Whether it got nothing, as the budget of all problems together was spent."""
+        nothing = not (self.usage.calls or self.usage.verifier_calls)
+        return nothing and self.limit.startswith(TOTAL)
 
 
 def _common(result: Result) -> dict[str, object]:
@@ -204,7 +252,7 @@ def _common(result: Result) -> dict[str, object]:
         "status": result.status,
         "limit": result.limit,
         "usage": result.usage.as_dict(),
-        "decisions": [_decision(d) for d in result.decisions],
+        "decisions": _decisions(result.decisions),
     }
 
 
@@ -220,6 +268,40 @@ def _candidate(candidate: Candidate, marks: Mapping[str, bool]) -> CandidateReco
     )
 
 
-def _decision(decision: Grant | Stop) -> DecisionRecord:
-    samples = decision.samples if isinstance(decision, Grant) else 0
-    return DecisionRecord(samples=samples, reason=decision.reason)
+def _decisions(decisions: Sequence[Grant | Stop]) -> list[DecisionRecord]:
+    found: list[DecisionRecord] = []
+    before: tuple[Candidate, ...] = ()
+    for decision in decisions:
+        samples = decision.samples if isinstance(decision, Grant) else 0
+        if (basis := decision.basis) is None:
+            found.append(DecisionRecord(samples=samples, reason=decision.reason))
+            continue
+        shown = basis.evidence.candidates
+        same = map(operator.is_, before, shown)
+        kept = sum(1 for _ in takewhile(bool, same))
+        new, before = shown[kept:], shown
+        scores = tuple(ScoreRecord.of(c.score) for c in new)
+        found.append(
+            DecisionRecord(
+                samples=samples,
+                reason=decision.reason,
+                by=basis.by,
+                shared=basis.shared,
+                asked=basis.asked,
+                turn=basis.turn,
+                wants=basis.evidence.wants,
+                kept=kept,
+                seen=tuple(c.answer.key if c.answer else None for c in new),
+                scores=scores if any(scores) else (),
+                cost=_without_zeros(basis.evidence.usage),
+                left={k: None if v == math.inf else v for k, v in basis.left.items()},
+                spent=None if basis.spent is None else _without_zeros(basis.spent),
+                present=basis.present,
+                coming=basis.coming,
+            )
+        )
+    return found
+
+
+def _without_zeros(usage: Usage) -> dict[str, int | float]:
+    return {name: value for name, value in usage.as_dict().items() if value}

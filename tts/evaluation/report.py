@@ -83,6 +83,12 @@ def notes(rows: Sequence[Row]) -> list[str]:
                 f"{row.strategy}: {row.n_failed} of {row.n_solved} problems failed; they are in"
                 " no accuracy, and the same command runs them again."
             )
+    for row in rows:
+        if row.total_limit:
+            said.append(
+                f"{row.strategy}: {row.total_limit} was spent before all was done;"
+                f" {row.n_starved:,} of {row.n_solved:,} problems got nothing, and count as wrong."
+            )
     priced = [row for row in rows if row.accuracy is not None]
     if len(priced) > 2:
         best = front([(r.per_problem("completion_tokens"), r.accuracy or 0.0) for r in priced])
@@ -177,8 +183,12 @@ def _overview(rows: Sequence[Row]) -> Sheet:
         for row in rows
     )
     spare = (columns[4], columns[5], columns[8])
-    if not any(row.usd for row in rows):  # nobody is paid in dollars for a model of one's own
+    if not any(row.usd for row in rows):  # no price was given
         columns, lines = columns[:7] + columns[8:], tuple(x[:7] + x[8:] for x in lines)
+    if any(row.ideal_seconds for row in rows):
+        ideal = (f"{row.per_problem('ideal_seconds'):,.2g}" for row in rows)
+        columns = (*columns, "idealised\nseconds")
+        lines = tuple((*line, cell) for line, cell in zip(lines, ideal, strict=True))
     return Sheet(f"{title(rows)}; costs are means per problem", columns, lines, spare)
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from typing import Protocol, TypeGuard
 
+from tts.budget import Budget
 from tts.errors import (
     ConfigError,
     ContextTooLong,
@@ -45,6 +46,8 @@ class Arm:
             taken of this and of the task's problems.
         repeats: How often each problem is solved, with draws of its own each time, at least 1.
         keep: How much is kept of what was written on the way.
+        total_budget: Limits for all its problems and repeats together, all sittings included; None
+            for none.
     """
 
     label: str
@@ -53,6 +56,7 @@ class Arm:
     config: Mapping[str, object] = field(default_factory=dict)
     repeats: int = 1
     keep: Keep = "texts"
+    total_budget: Budget | None = None
 
     def expected(self, task: Task) -> Expected:
         """What a run of this arm on a task consists of."""
@@ -161,7 +165,7 @@ async def evaluate(
     if watcher:
         watcher.begin(arm, len(todo) + len(done), earlier)
     if todo:
-        sitting.start(earlier)
+        sitting.start()
         await sitting.run(todo, concurrency)
     row = Row.of(arm.label, arm.names, sitting.configuration, store.outcomes(arm.label))
     if watcher:
@@ -184,11 +188,12 @@ class _Sitting:
         self._items: dict[str, Item] = {item.problem.id: item for item in task}
         self.configuration = arm.expected(task).configuration
         self._grading: set[asyncio.Task[None]] = set()
+        self._spent = store.spent(arm.label)
         self._started = 0.0
 
-    def start(self, done: Sequence[Outcome]) -> None:
+    def start(self) -> None:
         """Start the clock, behind the time of earlier sittings."""
-        self._started = time.monotonic() - max((o.elapsed for o in done), default=0.0)
+        self._started = time.monotonic() - self._spent.seconds
 
     async def run(self, problems: Sequence[Problem], concurrency: int) -> None:
         """Solve, and grade beside the solving: a slow grader must not keep the engine waiting."""
@@ -209,7 +214,13 @@ class _Sitting:
         setup = self._arm.setup
         options = {f.name: getattr(setup, f.name) for f in fields(setup)}
         options["on_event"] = self._watcher.on_event if self._watcher else None
-        return solve_all(problems, concurrency=concurrency, **options)
+        return solve_all(
+            problems,
+            concurrency=concurrency,
+            total_budget=self._arm.total_budget,
+            spent=self._spent,
+            **options,
+        )
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         """Start a grading, and raise what an earlier one could not record (a full disk, say)."""
@@ -227,6 +238,7 @@ class _Sitting:
             "gold": self._items[result.problem_id].gold,
             "seed": self._arm.setup.seed,
             "elapsed": time.monotonic() - self._started,
+            "sitting": self._spent.seconds,
         }
         error: Exception | None = result.error
         if error is None:

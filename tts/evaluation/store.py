@@ -17,7 +17,7 @@ import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -27,13 +27,16 @@ from tts.evaluation._log import SCHEMA, Line, Log, lines, schema_of
 from tts.evaluation._migrations import migrate, upgrade
 from tts.evaluation.records import Key, Outcome, Record
 from tts.evaluation.trees import TreeRecord
+from tts.types import Usage
 
 RESULTS, TREES, SUMMARY = "results.jsonl", "trees.jsonl", "summary.json"
 TABLE, PICTURE, PAGE = "summary.md", "accuracy_vs_compute.png", "trees.html"
 CONFIG, PROVENANCE, CLAIMS = "config.yaml", "provenance.json", "claims.json"
 CHAINS, CHAINS_PICTURE = "analysis.md", "analysis.png"
+VERIFIER, VERIFIER_PICTURE = "verifier_report.md", "verifier_report.png"
 FILES = (
     *(SUMMARY, TABLE, CLAIMS, PICTURE, PAGE, CHAINS, CHAINS_PICTURE),
+    *(VERIFIER, VERIFIER_PICTURE),
     *(CONFIG, PROVENANCE, TREES, RESULTS),
 )
 """All that is there of a run; the results last, so that a folder half moved is still recognised."""
@@ -94,6 +97,7 @@ class Store:
         self.continued = 0
         self._arms = arms
         self._index: dict[Key, _Entry] = {}
+        self._spent: dict[str, Usage] = {}
 
     def __enter__(self) -> Self:
         """Open, lock and repair the files.
@@ -137,7 +141,7 @@ class Store:
         if tree is not None:
             self._trees.append(tree.model_dump_json(exclude_none=True).encode())
         offset = self._results.append(record.model_dump_json().encode())
-        self._index[record.file_key] = _Entry(record.outcome, offset)
+        self._keep(record, offset)
 
     def outcomes(self, arm: str) -> list[Outcome]:
         """What came of each problem and repeat of an arm, failed ones included."""
@@ -151,6 +155,15 @@ class Store:
     def done(self, arm: str) -> set[tuple[str, int]]:
         """Problem and repeat of all of an arm that need not be run again: what did not fail."""
         return {(o.problem_id, o.repeat) for o in self.outcomes(arm) if not o.failed}
+
+    def spent(self, arm: str) -> Usage:
+        """What all records of an arm have cost, those of failed attempts at a problem included.
+
+        Its seconds are the wall clock of the arm. What was in flight at a kill is not known.
+        """
+        configuration = self._arms[arm].configuration
+        seconds = max((o.elapsed for o in self.outcomes(arm)), default=0.0)
+        return replace(self._spent.get(configuration, Usage()), seconds=seconds)
 
     def record(self, arm: str, problem_id: str, repeat: int = 0) -> Record:
         """One record, read from the disk.
@@ -167,13 +180,18 @@ class Store:
         self._results = Log(path, "results")
         try:
             self._trees = Log(trees, "trees")
-            self._index = {}
+            self._index, self._spent = {}, {}
             for line in lines(path):
-                record = _parsed(line, path, SCHEMA)
-                self._index[record.file_key] = _Entry(record.outcome, line.offset)
+                self._keep(_parsed(line, path, SCHEMA), line.offset)
         except BaseException:
             self._results.close()
             raise
+
+    def _keep(self, record: Record, offset: int) -> None:
+        outcome = record.outcome
+        self._index[record.file_key] = _Entry(outcome, offset)
+        before = self._spent.get(record.configuration, Usage())
+        self._spent[record.configuration] = before + outcome.usage
 
     def _close(self) -> None:
         self._results.close()

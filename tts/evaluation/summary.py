@@ -13,6 +13,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tts.budget.limits import TOTAL
 from tts.evaluation.comparisons import holm
 from tts.evaluation.records import Outcome
 from tts.evaluation.statistics import accuracy, compare
@@ -32,6 +33,9 @@ class Names(BaseModel):
     controller: str = Field(default="fixed", description="Name of the controller.")
     n: int | None = Field(default=None, description="Most samples, where the strategy has an n.")
     budget: dict[str, int | float] = Field(default={}, description="Limits for each problem.")
+    total_budget: dict[str, int | float] = Field(
+        default={}, description="Limits for all problems together."
+    )
     seed: int = Field(default=0, description="Of the run.")
     series: str = Field(default="", description="Rows of one series are joined in the picture.")
 
@@ -47,6 +51,12 @@ class Row(Names):
     n_failed: int = Field(description="Ended by a fault; in no accuracy.")
     n_unanswered: int = Field(description="Without an answer; they count as wrong.")
     n_exhausted: int = Field(description="Ended by the budget.")
+    n_starved: int = Field(
+        default=0, description="Of them those that got nothing, as the total budget was spent."
+    )
+    total_limit: str = Field(
+        default="", description="Field of the total budget that ran out, empty if none did."
+    )
     accuracy: float | None = Field(description="0 to 1; null if every problem failed.")
     accuracy_low: float | None = Field(description="Lower end of the 95% interval.")
     accuracy_high: float | None = Field(description="Upper end of the 95% interval.")
@@ -74,6 +84,9 @@ class Row(Names):
     flops: float = Field(description="Nominal floating-point operations.")
     usd: float = Field(description="Dollars at list price.")
     seconds: float = Field(description="Wall clock of the arm, without the engine's start.")
+    ideal_seconds: float = Field(
+        default=0.0, description="Total idealised runtime, by the price list of the model."
+    )
 
     @property
     def simulated(self) -> bool:
@@ -101,6 +114,8 @@ class Row(Names):
             "n_failed": len(outcomes) - len(valid),
             "n_unanswered": sum(not o.answered for o in valid),
             "n_exhausted": sum(o.status == "exhausted" for o in valid),
+            "n_starved": sum(o.starved for o in valid),
+            "total_limit": max((o.limit for o in valid if o.limit.startswith(TOTAL)), default=""),
             "accuracy": interval.mean if interval else None,
             "accuracy_low": interval.low if interval else None,
             "accuracy_high": interval.high if interval else None,
@@ -152,6 +167,7 @@ class Row(Names):
 _TOTALS = (
     "prompt_tokens", "cached_tokens", "completion_tokens", "replayed_tokens", "sequential_tokens",
     "draft_tokens", "verifier_tokens", "verifier_calls", "calls", "flops", "usd",
+    "ideal_seconds",
 )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import math
 from collections import defaultdict
 from dataclasses import dataclass
 
-from tts.strategies._confidence import percentile
+from tts.signals.windows import percentile
 from tts.types import Candidate
 
 

@@ -101,16 +101,24 @@ async def as_they_come(draws: Iterable[Coroutine[Any, Any, T | None]]) -> AsyncG
 
 
 async def sample_and_select(
-    problem: Problem, env: Env, n: int, selector: Selector, *, scored: bool
+    problem: Problem,
+    env: Env,
+    n: int,
+    selector: Selector,
+    *,
+    scored: bool,
+    begun: Sequence[Candidate] = (),
 ) -> Result:
     """Draw up to `n` answers, as many as the controller lets, and select one.
 
     The best so far is published as answers arrive. Between the controller's grants lies a barrier:
-    what is drawn next depends on all that was drawn before.
+    what is drawn next depends on all that was drawn before. Those of `begun` are the first ones,
+    drawn and judged already.
     """
-    pool: dict[int, Candidate] = {}
+    pool: dict[int, Candidate] = dict(enumerate(begun))
     best: Candidate | None = None
-    asked = clock = due = 0
+    asked, due = len(pool), 0
+    clock = max((c.trajectory.clock for c in begun), default=0)
     while asked < n and (granted := await env.more(_ordered(pool), n - asked)):
         batch = range(asked, asked + granted)
         async with aclosing(answers(env, batch, after=clock, scored=scored)) as arriving:

@@ -12,9 +12,9 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field, replace
 
 from tts.errors import BudgetExhausted, ConfigError
-from tts.protocols import Env
+from tts.protocols import Env, Selector
 from tts.strategies._steps import check_width
-from tts.types import Candidate, Chunk, Trajectory
+from tts.types import Candidate, Capability, Chunk, Trajectory
 
 Rank = tuple[float, int]
 """Length of an answer and its number, which breaks ties: the smaller comes first."""
@@ -23,12 +23,18 @@ NOBODY: Rank = (-math.inf, 0)
 """A rank after which all come."""
 
 
-def check_places(n: int, k: int) -> None:
-    """Refuse numbers that make no race.
+def check_race(n: int, k: int, selector: Selector) -> None:
+    """Refuse what makes no race.
 
     Raises:
-        ConfigError: `n` is below 1, or `k` is not from 1 to `n`.
+        ConfigError: `n` is below 1, `k` is not from 1 to `n`, or the selector wants scores.
     """
+    if Capability.VERIFIER in selector.requires:
+        raise ConfigError(
+            f"strategy.selector is {type(selector).__name__}, which compares scores; in a race"
+            " nothing is judged.",
+            hint="Take selector=majority.",
+        )
     check_width("n", n)
     check_width("k", k)
     if k > n:

@@ -34,15 +34,11 @@ from typing import Any, Literal, get_args
 
 from tts.errors import BudgetExhausted, ConfigError
 from tts.protocols import Env, Strategy
+from tts.signals.answers import confidences_of
+from tts.signals.tokens import token_confidences
+from tts.signals.windows import Measure, Window, score_of
 from tts.strategies._ballot import Ballot, Trace
 from tts.strategies._common import as_they_come, check_n
-from tts.strategies._confidence import (
-    Measure,
-    Window,
-    confidences_of,
-    score_of,
-    token_confidences,
-)
 from tts.strategies._steps import check_width
 from tts.strategies.particle_filter import Vote
 from tts.types import Candidate, Capability, Problem, ProblemId, Result, Trajectory

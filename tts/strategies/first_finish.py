@@ -26,7 +26,7 @@ from tts.errors import ConfigError
 from tts.protocols import Env, Selector, Strategy
 from tts.selectors import Majority
 from tts.strategies._common import chosen, interim
-from tts.strategies._race import NOBODY, Race, Runner, candidates_of, check_places
+from tts.strategies._race import NOBODY, Race, Runner, candidates_of, check_race
 from tts.types import Candidate, Capability, Problem, ProblemId, Result
 
 Order = Literal["tokens", "arrival"]
@@ -56,7 +56,7 @@ class FirstFinish:
     requires: frozenset[Capability] = frozenset()
 
     def __post_init__(self) -> None:
-        check_places(self.n, self.k)
+        check_race(self.n, self.k, self.selector)
         if self.order not in get_args(Order):
             raise ConfigError(
                 f"strategy.order is {self.order!r}; it must be 'tokens' or 'arrival'.",

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from tts.protocols import Env, Selector
 from tts.selectors import Majority
 from tts.strategies._common import chosen, interim
-from tts.strategies._race import Race, Runner, candidates_of, check_places
+from tts.strategies._race import Race, Runner, candidates_of, check_race
 from tts.types import Candidate, Capability, Problem, Result
 
 
@@ -41,7 +41,7 @@ class LastFinish:
     requires: frozenset[Capability] = frozenset()
 
     def __post_init__(self) -> None:
-        check_places(self.n, self.k)
+        check_race(self.n, self.k, self.selector)
 
     async def __call__(self, problem: Problem, env: Env) -> Result:
         """Wait for all, and choose among the longest."""

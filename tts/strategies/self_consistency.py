@@ -35,5 +35,6 @@ class SelfConsistency:
         check_n(self.n)
 
     async def __call__(self, problem: Problem, env: Env) -> Result:
-        """Sample and vote."""
-        return await sample_and_select(problem, env, self.n, self.selector, scored=False)
+        """Sample and vote; a selector that needs a verifier gets every sample judged."""
+        scored = Capability.VERIFIER in self.selector.requires
+        return await sample_and_select(problem, env, self.n, self.selector, scored=scored)

@@ -11,7 +11,7 @@ from tts.tasks.gym import GymScore, ReasoningGym
 from tts.tasks.hub import Hub
 from tts.tasks.mini import MiniTask
 from tts.tasks.numeric import NumericAnswers
-from tts.tasks.programs import Limits, ProgramAnswers, ProgramTests
+from tts.tasks.programs import ProgramAnswers, ProgramTests
 from tts.tasks.prompt import Prompt
 from tts.tasks.sources import JsonLines, Row, Source
 from tts.tasks.task import Answers, Grader, Item, ItemTask, SameAsGold, Task
@@ -31,7 +31,6 @@ __all__ = [
     "Item",
     "ItemTask",
     "JsonLines",
-    "Limits",
     "MathAnswers",
     "MiniTask",
     "NumericAnswers",

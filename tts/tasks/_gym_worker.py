@@ -16,7 +16,7 @@ import time
 from functools import lru_cache
 from typing import Any
 
-from tts.tasks._cell import confine, limit
+from tts.sandbox.confine import confine, limit
 from tts.tasks.gym import create
 
 _MEMORY = 4 << 30  # bytes of address space
@@ -34,7 +34,7 @@ def main() -> None:
     for name, module in list(sys.modules.items()):
         if name.startswith(_EVALUATED):
             module.__dict__["eval"] = ast.literal_eval
-    confine(None, _MEMORY)
+    confine(_MEMORY)
     print('"ready"', file=replies, flush=True)
     for line in sys.stdin:
         limit(resource.RLIMIT_CPU, int(time.process_time()) + _PROCESSOR_SECONDS)

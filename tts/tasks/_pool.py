@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tts.errors import GradingError
+from tts.sandbox.gates import Gates
 
 START_LIMIT = 120.0
 """Seconds that a worker may take to import its libraries on a machine that is busy."""
@@ -129,26 +130,6 @@ async def _readable(descriptor: int) -> None:
 def _wake(waiter: asyncio.Future[None]) -> None:
     if not waiter.done():
         waiter.set_result(None)
-
-
-@dataclass
-class Gates:
-    """What bounds the number of processes: for each event loop a semaphore of its own.
-
-    Attributes:
-        size: How many may pass at a time.
-    """
-
-    size: int
-    _of: dict[asyncio.AbstractEventLoop, asyncio.Semaphore] = field(default_factory=dict)
-
-    def here(self) -> asyncio.Semaphore:
-        """The semaphore of the running loop."""
-        loop = asyncio.get_running_loop()
-        if loop not in self._of:
-            self._of = {old: gate for old, gate in self._of.items() if not old.is_closed()}
-            self._of[loop] = asyncio.Semaphore(self.size)
-        return self._of[loop]
 
 
 @dataclass

@@ -9,11 +9,12 @@ from itertools import islice
 from pathlib import Path
 
 from tts.errors import ConfigError
+from tts.sandbox import Limits
 from tts.seeds import derive
 from tts.tasks.answers import MathAnswers
 from tts.tasks.examples import Shot
 from tts.tasks.fields import Fields
-from tts.tasks.programs import Limits, ProgramAnswers, ProgramTests
+from tts.tasks.programs import ProgramAnswers, ProgramTests
 from tts.tasks.prompt import Prompt
 from tts.tasks.sources import JsonLines, Row, Source
 from tts.tasks.task import Answers, Grader, Item, ItemTask

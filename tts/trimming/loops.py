@@ -60,16 +60,24 @@ class Loops:
         longest: Length of the longest passage in characters.
         repeats: How often it stands there when thinking is closed, at least 2.
         sentence: What the chain then ends with.
+        every: Tokens between two looks, at least 1: so many may be written past the end of a loop,
+            which are paid for and cut off. Fewer looks cost less.
     """
 
     shortest: int = 40
     longest: int = 2000
     repeats: int = 3
     sentence: str = "\n\n" + FORCED
+    every: int = 128
     requires: frozenset[Capability] = frozenset()
 
     def __post_init__(self) -> None:
-        for name, least in (("shortest", 2), ("longest", self.shortest), ("repeats", 2)):
+        for name, least in (
+            ("shortest", 2),
+            ("longest", self.shortest),
+            ("repeats", 2),
+            ("every", 1),
+        ):
             if (value := getattr(self, name)) < least:
                 raise ConfigError(f"loops.{name} is {value}; it must be at least {least}.")
 
@@ -83,8 +91,8 @@ class Loops:
         return Trail()
 
     def pause(self, state: Trail) -> Pause:
-        """Read along, so that a loop is found when it closes."""
-        return Pause(watch=True)
+        """Read along, so that a loop is found soon after it closes."""
+        return Pause(watch=True, every=self.every)
 
     def read(self, state: Trail, piece: Piece) -> tuple[Trail, Decision]:
         """Look for a loop that ends in this piece."""

@@ -6,13 +6,12 @@ Source: the length-normalised likelihood that perplexity consistency uses as the
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tts.errors import VerifierError
 from tts.protocols import VerifierContext
+from tts.signals.answers import likelihood
 from tts.types import Capability, Problem, Score, Trajectory, Usage
 
 
@@ -42,11 +41,4 @@ class Likelihood:
         Raises:
             VerifierError: A trajectory came without log-probabilities.
         """
-        return [self._one(trajectory) for trajectory in trajectories]
-
-    def _one(self, trajectory: Trajectory) -> Score:
-        logprobs = trajectory.logprobs
-        if logprobs is None:
-            raise VerifierError("Likelihood needs log-probabilities, and the answer has none.")
-        mean = math.fsum(logprobs) / len(logprobs) if logprobs else -math.inf
-        return Score(min(1.0, math.exp(mean)), "probability")
+        return [Score(likelihood(trajectory), "probability") for trajectory in trajectories]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from urllib.parse import urlsplit
 
 from tts.backends._openai.probe import Server
@@ -11,26 +10,6 @@ from tts.backends._openai.secrets import check_url
 from tts.errors import ConfigError
 
 _OFFICIAL = "api.openai.com"
-
-
-@dataclass(frozen=True, slots=True)
-class Prices:
-    """List prices in dollars per million tokens.
-
-    Attributes:
-        prompt: Of prompt tokens that are not cached.
-        cached: Of cached prompt tokens.
-        completion: Of generated tokens.
-    """
-
-    prompt: float = 0.0
-    cached: float = 0.0
-    completion: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
-            if not value >= 0:
-                raise ConfigError(f"backend.prices.{name} is {value}; it must not be negative.")
 
 
 def check_words(server: str, api: str, field: str) -> None:

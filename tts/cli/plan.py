@@ -1,0 +1,230 @@
+"""`tts plan`: what to do with problems of each difficulty, from arms that have been run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tts._author import Author
+from tts.cli.options import Parser
+from tts.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tts.cli.compose import Composer
+    from tts.evaluation.arms import Tried
+    from tts.evaluation.difficulty import FittedPlan
+
+ABOUT = """
+Fit a plan for strategy=by_difficulty: which method, with how many samples, for problems of which
+difficulty. RESULTS are folders of runs of one model on the same problems, with whatever arms there
+are to choose from. Arms that draw whole answers (self_consistency, best_of_n, weighted_best_of_n)
+offer every smaller number of samples as well; the pilot is the first samples of the first of them.
+The budget is a mean over all problems, and the pilot is paid from it. What the plan is worth is
+found two-fold: each half of the problems under the plan that was fitted to the other half.
+"""
+EXAMPLES = """
+  tts plan outputs/curves --budget 2000 --out plan.json
+  tts run strategy=by_difficulty strategy.plan=plan.json
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run `tts plan`.
+
+    Args:
+        arguments: What stands behind the command.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        ConfigError: A folder or an argument cannot be used.
+    """
+    asked = _read(arguments)
+    # Late: help and slips of the pen are answered at once.
+    from tts.evaluation.arms import options, signals
+    from tts.evaluation.difficulty import fit_plan
+    from tts.evaluation.store import write_atomically
+
+    model = _model(asked.results)
+    found = [arm for folder in asked.results for arm in _arms(folder)]
+    tried, verifier = [arm for arm, _ in found], _verifier(name for _, name in found)
+    signal = signals(tried, asked.pilot, asked.signal)
+    if not signal:
+        scored = " that are scored" if asked.signal == "score" else ""
+        raise ConfigError(
+            f"No arm holds {asked.pilot} independent samples{scored} of every problem.",
+            hint="Name a run of self_consistency or best_of_n, or lower --pilot.",
+        )
+    choices, alone = options(tried, asked.pilot)
+    fitted = fit_plan(choices, alone, signal, asked.budget, bins=asked.bins)
+    _show(fitted, asked)
+    if asked.out:
+        document = _document(fitted, asked, model)
+        write_atomically(asked.out, json.dumps(document, indent=1) + "\n")
+        words = ["strategy=by_difficulty", f"strategy.plan={asked.out}"]
+        words += [f"verifier={verifier}"] if verifier else []
+        print(f"\ntts run {shlex.join(words)}")
+    return 0
+
+
+def _read(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = Parser("plan", ABOUT, EXAMPLES)
+    parser.add_argument("results", metavar="RESULTS", type=Path, nargs="+", help="folders of runs")
+    parser.add_argument(
+        "--budget", type=float, required=True, metavar="N", help="completion tokens a problem"
+    )
+    parser.add_argument("--pilot", type=int, default=4, metavar="K", help="samples of it (4)")
+    parser.add_argument(
+        "--signal", choices=("agreement", "score"), default="agreement",
+        help="what the pilot measures: share of the leading answer, or mean score",
+    )  # fmt: skip
+    parser.add_argument("--bins", type=int, default=5, metavar="B", help="most bins (5)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the plan to this file")
+    asked = parser.parse_args(list(arguments))
+    for name in ("pilot", "bins"):
+        if getattr(asked, name) < 1:
+            raise ConfigError(f"--{name} is {getattr(asked, name)}; it must be at least 1.")
+    if not asked.budget > 0:
+        raise ConfigError(f"--budget is {asked.budget:g}; it must be above 0.")
+    if asked.out and not asked.out.absolute().parent.is_dir():
+        raise ConfigError(f"--out: there is no folder {asked.out.absolute().parent}.")
+    return asked
+
+
+def _model(folders: Sequence[Path]) -> Author:
+    """Whose answers these are; one model's."""
+    found = {
+        Author.recorded(entry)
+        for folder in folders
+        for entry in _json(folder, "provenance.json")["backends"]
+    }
+    if len(found) != 1:
+        names = ", ".join(sorted(author.model for author in found))
+        raise ConfigError(
+            f"The runs are of {len(found)} models ({names}), and a plan is for one.",
+            hint="Name runs of one model.",
+        )
+    return found.pop()
+
+
+def _verifier(names: Iterable[str | None]) -> str | None:
+    """The verifier by which arms have chosen; one, as a plan is run with one."""
+    found = sorted({name for name in names if name})
+    if len(found) > 1:
+        raise ConfigError(
+            f"The arms choose by {len(found)} verifiers ({', '.join(found)}), and a plan is run"
+            " with one.",
+            hint="Name runs with one verifier.",
+        )
+    return found[0] if found else None
+
+
+def _arms(folder: Path) -> Iterator[tuple[Tried, str | None]]:
+    """The arms of a run, and the verifier of those that need one."""
+    import yaml
+
+    from tts.cli.compose import composer
+    from tts.evaluation.arms import Tried
+    from tts.evaluation.store import RESULTS, modernise, read
+    from tts.strategies._plan import make_strategy
+
+    rows = {row["strategy"]: row for row in _json(folder, "summary.json")}
+    config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    modernise(folder)
+    records = {r.file_key: r for r in read(folder / RESULTS)}.values()
+    with composer(None) as known:
+        nodes = dict(_nodes(known, config, list(rows)))
+    for label, row in rows.items():
+        node = nodes[label] | ({"n": row["n"]} if row.get("n") is not None else {})
+        needs = make_strategy(node).requires  # and so a plan holds nothing that cannot be made
+        mine = [r for r in records if r.arm == label]
+        fixed = row["controller"] == "fixed" and not row["budget"]
+        yield Tried(label, node, mine, fixed), row["verifier"] if _JUDGED in needs else None
+
+
+def _nodes(
+    known: Composer, config: Mapping[str, Any], labels: Sequence[str]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What each arm's strategy is, by its label."""
+    from omegaconf import OmegaConf
+
+    from tts.cli.jobs import short
+
+    arms = {label: items for label, items in (config.get("arms") or {}).items() if items}
+    if not arms:
+        yield from ((label, dict(config["strategy"])) for label in labels)
+        return
+    for label, items in arms.items():
+        for point, swept in known.expand([str(item) for item in items], multirun=True):
+            mine = [o for o in point if o.partition("=")[0].split(".")[0] in _OWN]
+            if any(o.startswith("strategy=") for o in mine):
+                node = known.compose(mine).strategy
+            else:
+                node = OmegaConf.create({"strategy": config["strategy"]})
+                for override in known.parse(mine):
+                    OmegaConf.update(node, str(override.get_key_element()), override.value())
+                node = node.strategy
+            found = OmegaConf.to_container(node, resolve=True)
+            assert isinstance(found, dict)
+            yield " ".join([str(label), *map(short, swept)]), {str(k): v for k, v in found.items()}
+
+
+_OWN = ("strategy", "selector")
+_JUDGED = "verifier"  # `Capability.VERIFIER`
+
+
+def _json(folder: Path, name: str) -> Any:
+    try:
+        return json.loads((folder / name).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{folder} holds no {name} that can be read.", hint="Name the folder of a finished run."
+        ) from error
+
+
+def _show(fitted: FittedPlan, asked: argparse.Namespace) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold")
+    for name in (asked.signal, "problems", "choice", "right", "tokens"):
+        table.add_column(name, justify="left" if name == "choice" else "right")
+    for choice in fitted.choices:
+        least = f">= {choice.least:.3g}" if choice.least > -float("inf") else "the rest"
+        values = (str(choice.n_problems), choice.option.label)
+        table.add_row(least, *values, f"{choice.right:.1%}", f"{choice.cost:,.0f}")
+    console = Console(highlight=False)
+    console.print(table)
+    ours, lone = fitted.accuracy, fitted.best_accuracy
+    print(
+        f"Two-fold: {ours.mean:.1%} [{ours.low:.1%}, {ours.high:.1%}] at {fitted.cost:,.0f} tokens"
+        f" a problem, the pilot's included.\nThe best single choice ({fitted.best}):"
+        f" {lone.mean:.1%} [{lone.low:.1%}, {lone.high:.1%}] at {fitted.best_cost:,.0f}."
+    )
+
+
+def _document(fitted: FittedPlan, asked: argparse.Namespace, model: Author) -> dict[str, Any]:
+    """As `strategy.plan` wants it."""
+    from tts.strategies._plan import BinRecord, PlanRecord
+
+    bins = tuple(
+        BinRecord(
+            least=None if choice.least == -float("inf") else choice.least,
+            strategy=dict(choice.option.strategy),
+        )
+        for choice in fitted.choices
+    )
+    record = PlanRecord(
+        model=model,
+        signal=asked.signal,
+        pilot=asked.pilot,
+        bins=bins,
+        budget=asked.budget,
+        n_problems=sum(choice.n_problems for choice in fitted.choices),
+    )
+    return record.model_dump(mode="json")
