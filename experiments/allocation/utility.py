@@ -1,0 +1,90 @@
+"""Optimal stopping against every fixed number of samples: utility a problem.
+
+    python -m experiments.allocation.utility outputs/allocation/scores outputs/allocation/headline
+
+The first folder holds a pool of scored samples (arm `best_of_40`), the second the arm
+`optimal_stopping`. A fixed number means: resample until one is accepted, at most that often, and
+abstain then. Which fixed number is best is known only afterwards; the controller knows nothing of
+these problems beforehand.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from experiments.allocation.beliefs import records_of
+from tts.budget import OptimalStopping
+from tts.budget.optimal_stopping import utility
+from tts.evaluation.statistics import bootstrap
+
+MARGIN = 0.01
+BOUNDS = (-2.4, 2.4)  # between a wrong answer after 40 samples and a right one for nothing
+
+
+def worth(right: bool, answered: bool, samples: int) -> float:
+    """The utility of a problem, by the values that the controller has of itself."""
+    v = OptimalStopping()
+    return utility(
+        right,
+        answered,
+        samples,
+        right_value=v.right_value,
+        wrong_value=v.wrong_value,
+        sample_cost=v.sample_cost,
+    )
+
+
+def resampled(samples: list[dict[str, Any]], most: int, accept: float) -> float:
+    """What comes of resampling until one is accepted, at most so often."""
+    for number, sample in enumerate(samples[:most], 1):
+        if sample["answer"] is not None and sample["score"]["raw"] >= accept:
+            return worth(sample["correct"], True, number)
+    return worth(False, False, most)
+
+
+def controlled(record: dict[str, Any]) -> float:
+    """What came of a problem under the controller."""
+    answered = record["answer"] is not None
+    return worth(bool(record["correct"]), answered, len(record["candidates"]))
+
+
+def said(name: str, values: Sequence[float]) -> None:
+    """One row: the mean with its interval."""
+    found = bootstrap(values, bounds=BOUNDS)
+    print(f"{name:24} {found.mean:+.4f} [{found.low:+.4f}, {found.high:+.4f}]")
+
+
+def main() -> None:
+    """Print the table and the verdict."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("pool", type=Path)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--accept", type=float, default=0.5)
+    given = parser.parse_args()
+    pool = records_of(given.pool, "best_of_40")
+    run = records_of(given.run, "optimal_stopping")
+    problems = sorted(pool.keys() & run.keys())
+    print(f"{len(problems)} problems")
+    fixed = {
+        n: [resampled(pool[p]["candidates"], n, given.accept) for p in problems]
+        for n in range(1, 41)
+    }
+    best = max(fixed, key=lambda n: fmean(fixed[n]))
+    mine = [controlled(run[p]) for p in problems]
+    for n in (1, 2, 4, 8, 16, 40):
+        said(f"at most {n}", fixed[n])
+    said(f"at most {best}, the best", fixed[best])
+    said("optimal stopping", mine)
+    ahead = [m - f for m, f in zip(mine, fixed[best], strict=True)]
+    found = bootstrap(ahead, bounds=BOUNDS)
+    said("ahead of the best", ahead)
+    sure = "met" if found.low >= -MARGIN else "not met" if found.high < -MARGIN else "undecided"
+    print(f"behind it by {MARGIN} at most: {sure}")
+
+
+if __name__ == "__main__":
+    main()
