@@ -66,7 +66,7 @@ def test_help_and_version(capsys):
     assert "tts 0." in capsys.readouterr().out
     assert tts("--help") == 0
     text = capsys.readouterr().out
-    for word in ("best_of_n, deep_conf, dvts", "demo", "likelihood", "unlimited"):
+    for word in ("best_of_n, by_difficulty, deep_conf", "demo", "likelihood", "unlimited"):
         assert word in text
 
 
