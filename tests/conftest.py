@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
 
 from tests.engine_fixtures import vllm_backend as vllm_backend
 from tests.servers.fixtures import connect as connect
@@ -11,6 +12,9 @@ from tests.servers.real import vllm_server as vllm_server
 from tts.tasks import Item, ItemTask
 from tts.testing import World
 from tts.types import Problem
+
+settings.register_profile("untimed", deadline=None)  # a busy machine makes no test fail
+settings.load_profile("untimed")
 
 _ENGINES = {"vllm_backend", "vllm_server"}
 """Fixtures that last for a session: one engine each, not one a worker."""
