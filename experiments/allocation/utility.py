@@ -1,11 +1,10 @@
 """Optimal stopping against every fixed number of samples: utility a problem.
 
-    python -m experiments.allocation.utility outputs/allocation/scores outputs/allocation/headline
+    python -m experiments.allocation.utility outputs/allocation/headline
 
-The first folder holds a pool of scored samples (arm `best_of_40`), the second the arm
-`optimal_stopping`. A fixed number means: resample until one is accepted, at most that often, and
-abstain then. Which fixed number is best is known only afterwards; the controller knows nothing of
-these problems beforehand.
+The scored samples are those of the arm `best_of_n n=40`. A fixed number means: resample until one
+is accepted, at most that often, and abstain then. Which fixed number is best is known only
+afterwards; the controller knows nothing of these problems beforehand.
 """
 
 from __future__ import annotations
@@ -61,12 +60,11 @@ def said(name: str, values: Sequence[float]) -> None:
 def main() -> None:
     """Print the table and the verdict."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("pool", type=Path)
-    parser.add_argument("run", type=Path)
+    parser.add_argument("folder", type=Path)
     parser.add_argument("--accept", type=float, default=0.5)
     given = parser.parse_args()
-    pool = records_of(given.pool, "best_of_40")
-    run = records_of(given.run, "optimal_stopping")
+    pool = records_of(given.folder, "best_of_n n=40")
+    run = records_of(given.folder, "optimal_stopping")
     problems = sorted(pool.keys() & run.keys())
     print(f"{len(problems)} problems")
     fixed = {
