@@ -42,7 +42,7 @@ ROOMS = {
     "_pairing": BASE,
     "solve": BASE | {"budget", "tasks", "_metering", "_environment", "_pairing"},
     "testing": BASE | {"budget", "backends", "tasks", "solve"},
-    "analysis": {"types", "errors", "watching", "protocols"},
+    "analysis": {"types", "errors", "watching", "protocols", "signals"},
     "evaluation": BASE | {"budget", "tasks", "solve", "analysis"},
 }
 # Modules of other people that only these rooms may import at all.

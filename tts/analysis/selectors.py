@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from tts.analysis.graph import failed_fraction
 from tts.analysis.reading import Reader, thinking_part
 from tts.analysis.tokens import thinking_tokens
-from tts.errors import VerifierError
 from tts.protocols import VerifierContext
-from tts.types import Candidate, Capability, Problem, Trajectory
+from tts.signals.answers import mean_logprob
+from tts.types import Candidate, Capability, Problem
 from tts.watching import Thinking
 
 
@@ -89,14 +89,4 @@ class MostConfident:
         Raises:
             VerifierError: A candidate came without log-probabilities.
         """
-        return [_mean(c.trajectory) if c.answer else -math.inf for c in candidates]
-
-
-def _mean(trajectory: Trajectory) -> float:
-    logprobs = trajectory.logprobs
-    if logprobs is None:
-        raise VerifierError(
-            "MostConfident needs log-probabilities, and an answer has none.",
-            hint="Run with keep=tokens, and a verifier or selector that reads them.",
-        )
-    return math.fsum(logprobs) / len(logprobs) if logprobs else -math.inf
+        return [mean_logprob(c.trajectory) if c.answer else -math.inf for c in candidates]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tts.evaluation.arms import Tried
     from tts.evaluation.difficulty import FittedPlan
 
-ABOUT = """
+_ABOUT = """
 Fit a plan for strategy=by_difficulty: which method, with how many samples, for problems of which
 difficulty. RESULTS are folders of runs of one model on the same problems, with whatever arms there
 are to choose from. Arms that draw whole answers (self_consistency, best_of_n, weighted_best_of_n)
@@ -26,7 +26,8 @@ offer every smaller number of samples as well; the pilot is the first samples of
 The budget is a mean over all problems, and the pilot is paid from it. What the plan is worth is
 found two-fold: each half of the problems under the plan that was fitted to the other half.
 """
-EXAMPLES = """
+_EXAMPLES = """
+examples:
   tts plan outputs/curves --budget 2000 --out plan.json
   tts run strategy=by_difficulty strategy.plan=plan.json
 """
@@ -73,7 +74,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _read(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = Parser("plan", ABOUT, EXAMPLES)
+    parser = Parser("plan", _ABOUT, _EXAMPLES)
     parser.add_argument("results", metavar="RESULTS", type=Path, nargs="+", help="folders of runs")
     parser.add_argument(
         "--budget", type=float, required=True, metavar="N", help="completion tokens a problem"

@@ -17,6 +17,21 @@ from tts.types import Trajectory
 Signal = Literal["confidence", "self_certainty", "entropy"]
 
 
+def mean_logprob(trajectory: Trajectory) -> float:
+    """Mean log-probability (nats) of the tokens that the model wrote; -inf if there are none.
+
+    Raises:
+        VerifierError: The answer came without log-probabilities.
+    """
+    logprobs = trajectory.logprobs
+    if logprobs is None:
+        raise VerifierError(
+            "The likelihood of an answer needs log-probabilities, and the answer has none.",
+            hint="Choose a backend that gives them, or keep them (keep=tokens) for later.",
+        )
+    return math.fsum(logprobs) / len(logprobs) if logprobs else -math.inf
+
+
 def likelihood(trajectory: Trajectory) -> float:
     """Geometric mean of the probabilities of the answer's tokens, one over its perplexity.
 
@@ -26,14 +41,7 @@ def likelihood(trajectory: Trajectory) -> float:
     Raises:
         VerifierError: It came without log-probabilities.
     """
-    logprobs = trajectory.logprobs
-    if logprobs is None:
-        raise VerifierError(
-            "The likelihood of an answer needs log-probabilities, and the answer has none.",
-            hint="Choose a backend that gives them, or keep them (keep=tokens) for later.",
-        )
-    mean = math.fsum(logprobs) / len(logprobs) if logprobs else -math.inf
-    return min(1.0, math.exp(mean))
+    return min(1.0, math.exp(mean_logprob(trajectory)))
 
 
 def certainty(
