@@ -169,11 +169,11 @@ async def test_leaving_a_stream_ends_the_work_on_the_server(vllm_server, remote)
 
 
 async def test_cancelling_ends_the_work_on_the_server(vllm_server, remote):
-    requests = [ask(problem_for(remote), seed=seed, max_tokens=450) for seed in range(8)]
+    requests = [ask(problem_for(remote), seed=seed, max_tokens=450) for seed in range(64)]
     whole = await asyncio.gather(*(decode(remote, request) for request in requests))
     before = vllm_server.gauge("generation_tokens_total")
     tasks = [asyncio.create_task(decode(remote, request)) for request in requests]
-    await until(lambda: vllm_server.gauge("num_requests_running") > 0)
+    await until(lambda: vllm_server.gauge("generation_tokens_total") > before)
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from tts.engine import EngineConfig, Hardware, Shape, check, resolve
+from tts.engine import EngineConfig, Hardware, Shape, check, memory, resolve
 from tts.engine.engine import Engine
 from tts.engine.hardware import GIB
 from tts.engine.memory import Footprint, Tenant, beside, shares, tenants
@@ -19,6 +20,12 @@ PLAIN = Hardware(2, 16.0, frozenset({"avx2"}))
 H100 = Hardware(16, 128.0, cuda_devices=1, cuda_capability=(9, 0), cuda_memory_gib=80.0)
 WRITER = Shape(28, 28, 4, 128, 7 * 10**9, 4096, 14 * GIB, "bfloat16")
 JUDGE = replace(WRITER, head="token", labels=2, pooling_task="token_classify")
+
+
+@pytest.fixture(autouse=True)
+def nobody_else(monkeypatch):
+    """The engines of other tests, which are still running, take nothing here."""
+    monkeypatch.setattr(memory, "_TENANTS", weakref.WeakSet())
 
 
 def settled(hardware, shape, role, **given):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import ge
 from pathlib import Path
 
 import pytest
@@ -41,8 +42,12 @@ async def test_it_runs_or_is_refused_by_name_before_anything_is_sent(
     if who is None:
         result = await tts.solve(CHAT, **arguments)
         assert result.answer is not None
-        assert result.usage.completion_tokens == server.sent
-        assert result.usage.prompt_tokens == sum(call.prompt_tokens for call in server.calls)
+        usage = result.usage
+        charged = usage.prompt_tokens, usage.completion_tokens
+        counted = sum(call.prompt_tokens for call in server.calls), server.sent
+        # Nobody can know what a decode cost that is left before the server counts: all is charged.
+        left = any(each.trajectory.finish == "abort" for each in result.candidates)
+        assert all(map(ge, charged, counted)) if left else charged == counted
         return
     with pytest.raises(CapabilityMissing, match=type(who).__name__) as caught:
         await tts.solve(CHAT, **arguments)
