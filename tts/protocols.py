@@ -23,6 +23,7 @@ from tts.types import (
     Result,
     Sampling,
     Score,
+    Segment,
     Stop,
     Trajectory,
     Usage,
@@ -127,6 +128,37 @@ class Steers(Protocol):
         Raises:
             CapabilityMissing: It cannot be done here.
             ConfigError: A text is not one token.
+        """
+        ...
+
+
+@runtime_checkable
+class Reads(Protocol):
+    """A backend that can say how likely its model finds a given text."""
+
+    def spells(self, text: str) -> bool:
+        """Whether the model has tokens for all of a text."""
+        ...
+
+    async def read(
+        self, problem: Problem, trajectory: Trajectory, given: Segment, *, top: int = 0
+    ) -> tuple[Segment, Usage]:
+        """Read a text behind a prompt and a partial answer.
+
+        Args:
+            problem: The prompt.
+            trajectory: The partial answer.
+            given: The text. Its tokens are taken as they are if they are of this model's kind.
+            top: How many of the likeliest tokens are wanted at every place, at least 0.
+
+        Returns:
+            The text with its tokens and their log-probabilities (nats, temperature 1), and the
+            `top` likeliest if they were asked for; and what reading it has cost.
+
+        Raises:
+            ContextTooLong: All of it does not fit the context.
+            ConfigError: The text is empty, or something else about it cannot be used.
+            BackendError: The backend failed.
         """
         ...
 

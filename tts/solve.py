@@ -351,8 +351,10 @@ async def solve_all(
 
     async def feed() -> None:
         async with aclosing(_iterate(problems)) as source:
-            async for problem in source:
-                await slots.acquire()
+            # A slot first: who stops the source while all are taken is heard at once.
+            while await slots.acquire():
+                if (problem := await anext(source, None)) is None:
+                    break
                 task = asyncio.create_task(run(problem), name=f"solve {problem.id}")
                 tasks.add(task)
                 task.add_done_callback(tasks.discard)

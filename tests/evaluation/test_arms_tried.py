@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tts.evaluation.arms import Tried, options, signals
+from tts.evaluation.arms import Tried, options, pilots
 from tts.evaluation.records import CandidateRecord, Record, ScoreRecord
+from tts.signals.pilot import Glimpse
+from tts.types import Score
 
 VOTE, BEST = "tts.strategies.SelfConsistency", "tts.strategies.BestOfN"
 
@@ -37,11 +39,11 @@ def vote(*records, label="sc n=8", n=8, **changes):
 def test_a_vote_offers_every_smaller_number_and_behind_a_pilot_none_below_it():
     arm = vote(record("p", "rarraaaa"), record("q", "aaaarrrr"))
     behind, alone = options([arm], 3)
-    assert [o.label for o in alone] == [f"sc n={k}" for k in (1, 2, 3, 4, 8)]
-    assert [o.strategy["n"] for o in behind] == [3, 4, 8]
-    assert [o.cost["p"] for o in alone] == [10, 20, 30, 40, 80]
-    assert [o.right["p"] for o in alone] == [1.0, 0.5, 1.0, 1.0, 0.0]
-    assert [o.right["q"] for o in alone] == [0.0, 0.0, 0.0, 0.0, 0.5]
+    assert [o.label for o in alone] == [f"sc n={k}" for k in (1, 2, 3, 4, 6, 8)]
+    assert [o.strategy["n"] for o in behind] == [3, 4, 6, 8]
+    assert [o.cost["p"] for o in alone] == [10, 20, 30, 40, 60, 80]
+    assert [o.right["p"] for o in alone] == [1.0, 0.5, 1.0, 1.0, 0.5, 0.0]
+    assert [o.right["q"] for o in alone] == [0.0, 0.0, 0.0, 0.0, 0.0, 0.5]
 
 
 def test_the_best_score_of_the_first_samples_counts():
@@ -70,7 +72,7 @@ def test_the_longest_of_equal_arms_stands_for_all_and_repeats_are_averaged():
     short, long = vote(record("p", "rr"), n=2), vote(record("p", "rrra"), record("p", "aaaa",
         repeat=1), n=4)  # fmt: skip
     _, alone = options([short, long], 1)
-    assert [o.right["p"] for o in alone] == [0.5, 0.5, 0.5]
+    assert [o.right["p"] for o in alone] == [0.5, 0.5, 0.5, 0.5]
 
 
 def test_failed_problems_say_nothing():
@@ -78,15 +80,18 @@ def test_failed_problems_say_nothing():
     assert all(set(o.right) == {"p"} for o in alone)
 
 
-@pytest.mark.parametrize(("pilot", "expected"), [(2, 0.5), (4, 0.75)])
-def test_the_pilot_is_the_first_samples(pilot, expected):
-    assert signals([vote(record("p", "arrr"))], pilot, "agreement") == {"p": expected}
+@pytest.mark.parametrize(("pilot", "keys"), [(2, "ar"), (4, "arr.")])
+def test_the_pilot_is_the_first_samples(pilot, keys):
+    drawn = pilots([vote(record("p", "arr."))], pilot, "agreement")
+    expected = [Glimpse(None if key == "." else key, None, 10) for key in keys]
+    assert drawn == {"p": expected}
 
 
 def test_the_score_of_a_pilot_is_taken_of_an_arm_that_has_scores():
     judged = Tried("bon", {"_target_": BEST}, [record("p", "ar", scores=[0.2, 0.6])])
-    assert signals([vote(record("p", "rrrr")), judged], 2, "score") == {"p": pytest.approx(0.4)}
+    drawn = pilots([vote(record("p", "rrrr")), judged], 2, "score")
+    assert [s.score for s in drawn["p"]] == [Score(0.2, "probability"), Score(0.6, "probability")]
 
 
 def test_too_few_samples_are_no_pilot():
-    assert signals([vote(record("p", "rrrr"), record("q", "r"))], 2, "agreement") == {}
+    assert pilots([vote(record("p", "rrrr"), record("q", "r"))], 2, "agreement") == {}

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from tts.errors import ConfigError
 from tts.evaluation import difficulty
-from tts.evaluation.difficulty import Option, fit_plan
+from tts.evaluation._options import Option, Table
+from tts.evaluation.difficulty import fit_plan
 
 
 def option(label, right, cost):
@@ -41,16 +42,16 @@ def test_easy_problems_leave_something_to_the_others():
     options, signal = world()
     fitted = fit_plan(options, options, signal, 600.0, bins=2)
     assert [choice.option.label for choice in fitted.choices] == ["cheap", "dear"]
-    assert fitted.cost == pytest.approx(550, abs=60)
-    assert fitted.best == "cheap"
-    assert fitted.accuracy.mean > fitted.best_accuracy.mean + 0.15
+    assert fitted.worth.cost == pytest.approx(550, abs=60)
+    assert fitted.worth.best == "cheap"
+    assert fitted.worth.accuracy.mean > fitted.worth.best_accuracy.mean + 0.15
 
 
 def test_with_enough_for_all_each_bin_takes_what_is_best_for_it():
     options, signal = world()
     fitted = fit_plan(options, options, signal, 5000.0, bins=2)
     assert [choice.option.label for choice in fitted.choices] == ["cheap", "dear"]
-    assert fitted.best == "dear" and fitted.best_cost == 1000
+    assert fitted.worth.best == "dear" and fitted.worth.best_cost == 1000
 
 
 def test_what_was_fitted_to_noise_is_not_believed():
@@ -64,7 +65,7 @@ def test_what_was_fitted_to_noise_is_not_believed():
     fitted = fit_plan(options, options, signal, 10.0, bins=5)
     within = sum(c.right * c.n_problems for c in fitted.choices) / 300
     assert within > 0.55
-    assert fitted.accuracy.mean < 0.55
+    assert fitted.worth.accuracy.mean < 0.55
 
 
 @given(st.integers(0, 10_000), st.floats(10, 60))
@@ -83,8 +84,8 @@ def test_picks_stay_within_the_budget_and_near_the_best_of_all(seed, budget):
         for j in range(4)
     ]
     signal = {name: 2.0 - i // 2 for i, name in enumerate(names)}
-    table = difficulty._Table.of(options, signal, names)
-    picks = table.picks(np.ones(6, dtype=bool), [2.0, 1.0, -np.inf], budget)
+    table, said = Table.of(options, names), np.array([signal[name] for name in names])
+    picks = difficulty._picks(table, said, np.ones(6, dtype=bool), [2.0, 1.0, -np.inf], budget)
     rows = np.arange(3)
     assert cost[rows, picks].mean() <= budget + 1e-9
     feasible = [

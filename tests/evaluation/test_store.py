@@ -12,7 +12,7 @@ from tts.errors import ConfigError
 from tts.evaluation.records import Record
 from tts.evaluation.store import RESULTS, SUMMARY, Expected, Store, read
 
-HEADER = b'{"format": "tts.results", "schema": 2}\n'
+HEADER = b'{"format": "tts.results", "schema": 3}\n'
 ARMS = {"a": Expected("hash-a", frozenset({"p0", "p1", "p2"}))}
 
 

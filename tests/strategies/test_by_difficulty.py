@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import random
 from typing import Any
 
@@ -13,9 +12,8 @@ import tts
 from tts.backends.simulated import SimulatedBackend, Step
 from tts.errors import CapabilityMissing, ConfigError
 from tts.strategies import Bin, ByDifficulty, Stepper
-from tts.strategies._plan import difficulty
 from tts.testing import LengthVerifier, check_strategy
-from tts.types import Answer, Candidate, Capability, ModelInfo, Problem, Score, Trajectory
+from tts.types import Capability, ModelInfo, Problem
 
 BINS = (
     Bin(tts.SelfConsistency(n=4), 0.99),
@@ -23,17 +21,6 @@ BINS = (
     Bin(tts.BeamSearch(n=4, width=2)),
 )
 MODEL = ModelInfo("simulated", tokenizer="letters")
-
-
-def seen(keys, scores=()):
-    marks = scores or [None] * len(keys)
-    return [
-        Candidate(
-            Trajectory.root() if mark is None else Trajectory.root().scored(Score(mark, "reward")),
-            None if key == "." else Answer(key, key),
-        )
-        for key, mark in zip(keys, marks, strict=True)
-    ]
 
 
 def backend(n_answers):
@@ -69,18 +56,6 @@ async def solved(strategy, n_answers=1, **options):
 @pytest.mark.parametrize("controller", [tts.Fixed(), tts.BetaStopping(batch=3)])
 async def test_contract(strategy, controller):
     await check_strategy(strategy, controller=controller)
-
-
-@pytest.mark.parametrize(
-    ("keys", "value"), [("aaaa", 1.0), ("aab.", 0.5), ("....", 0.0), ("", 0.0), ("abcd", 0.25)]
-)
-def test_agreement_is_the_share_of_the_leading_answer_among_all_samples(keys, value):
-    assert difficulty(seen(keys), "agreement") == value
-
-
-def test_the_score_is_the_mean_of_those_that_are_there():
-    assert difficulty(seen("ab", [1.0, 3.0]), "score") == 2.0
-    assert difficulty(seen("ab"), "score") == -math.inf
 
 
 async def test_the_pilot_is_part_of_a_vote():
@@ -137,6 +112,7 @@ async def test_a_choice_that_needs_a_verifier_is_refused_before_the_pilot():
 # --- files --------------------------------------------------------------------------------------
 
 PLAN: dict[str, Any] = {
+    "kind": "bins",
     "model": {"model": "simulated", "tokenizer": "letters"},
     "signal": "agreement",
     "pilot": 3,

@@ -7,6 +7,7 @@ made.
 from tts.analysis.conclusions import Conclusions, Extracted, LastValue, canonical
 from tts.analysis.graph import ANSWER, PROBLEM, failed_fraction, failed_steps, step_graph
 from tts.analysis.importance import Perplexity, functional, importance
+from tts.analysis.perplexity import Phrasing, read_perplexity, usual
 from tts.analysis.portrait import Portrait, portrait
 from tts.analysis.reading import Chain, Reader, Step
 from tts.analysis.redundancy import agreement, concluded, redundancy, seen
@@ -25,6 +26,7 @@ __all__ = [
     "LastValue",
     "MostConfident",
     "Perplexity",
+    "Phrasing",
     "Portrait",
     "Reader",
     "Shortest",
@@ -40,10 +42,12 @@ __all__ = [
     "portrait",
     "pruned",
     "pruning_order",
+    "read_perplexity",
     "redundancy",
     "seen",
     "step_graph",
     "surprisals",
     "thinking_tokens",
     "tokens_between",
+    "usual",
 ]

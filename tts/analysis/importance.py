@@ -5,12 +5,12 @@ Scaling" (perplexity-based importance, PIR): PPL(answer | question, chain withou
 PPL(answer | question, chain). At 1 the step does nothing, above it helps, below it hinders. Only
 re-checks and changes of mind are candidates for pruning; the steps that make progress stay.
 
-The perplexity of a given answer is injected, since no protocol of this package asks for it: a
-backend continues, and does not score what it has not written.
+The perplexity of a given answer is injected; `tts.analysis.read_perplexity` asks a model that reads.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Iterable
 
 from tts.analysis.reading import Chain, Reader
@@ -48,7 +48,7 @@ async def importance(
         steps: Their numbers; the functional ones by default.
 
     Raises:
-        VerifierError: A perplexity is not a number above 0.
+        VerifierError: A perplexity is not a finite number above 0.
     """
     everything = range(len(chain.steps))
 
@@ -59,8 +59,8 @@ async def importance(
         text = f"{thinking.start}{said}{thinking.step}{thinking.end}"
         node = Trajectory.root().extend(Segment(text), child=0, clock=0)
         found = await perplexity(problem, node, answer)
-        if not found > 0:
-            raise VerifierError(f"A perplexity is {found}; it must be above 0.")
+        if not 0 < found < math.inf:
+            raise VerifierError(f"A perplexity is {found}; it must be finite and above 0.")
         return found
 
     chosen = functional(chain) if steps is None else list(steps)

@@ -12,6 +12,7 @@ Run on vLLM 0.32 (CPU build); see `tts.engine.engine` for what of its interface 
   the tokens say, so it may run past the stop string by the rest of its last token.
 * Log-probabilities are the model's own, whether a request is steered or not. The engine is steered
   by a logits processor of ours, which it cannot have beside speculative decoding.
+* A given text is read without the prefix cache; one token is generated then, and thrown away.
 * The end-of-sequence token is charged and not kept, so text may be appended to a finished answer.
 * Leaving a stream aborts it, and waits for the engine's word on what it had generated.
 """
@@ -20,6 +21,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import accumulate
 from types import TracebackType
@@ -46,7 +48,7 @@ from tts.engine import (
 )
 from tts.engine.steering import Entry
 from tts.engine.text import Reader, Text, tokenizer_identity
-from tts.errors import CapabilityMissing, ConfigError, ContextTooLong, EngineDead
+from tts.errors import BackendError, CapabilityMissing, ConfigError, ContextTooLong, EngineDead
 from tts.types import (
     Capability,
     Chunk,
@@ -175,6 +177,43 @@ class VLLMBackend:
         """Start a decode at the entry of the returned block."""
         return VLLMStream(self, request)
 
+    def spells(self, text: str) -> bool:
+        """Whether the model has tokens for all of a text."""
+        return self.text.spells(text)
+
+    async def read(
+        self, problem: Problem, trajectory: Trajectory, given: Segment, *, top: int = 0
+    ) -> tuple[Segment, Usage]:
+        """How likely the model finds a text; see `tts.protocols.Reads`. Cancelling it aborts it.
+
+        Raises:
+            ContextTooLong: All of it, and one token more, does not fit the context.
+            ConfigError: The text is empty, or something else about it cannot be used.
+            EngineDead: The engine died meanwhile; the next request starts it again, once.
+            BackendError: The engine failed on it, or was closed meanwhile.
+        """
+        ids = self.text.encode(problem, trajectory)
+        start, new = len(ids), tuple(self.text.ids_in(given))
+        ids.extend(new)
+        self._check_given(problem, start, new)
+        self._check(problem, ids, 1, top)
+        await self.engine.start()
+        flight = self.engine.peruse(ids, top)
+        await flight.ended()
+        if flight.values is None:
+            error = BackendError(f"The engine of {self._model.name} was closed while it read.")
+            error.retryable = False
+            raise error
+        entries = flight.values[start - 1 :]
+        segment = replace(
+            given,
+            tokens=new,
+            tokenizer=self._model.tokenizer,
+            logprobs=tuple(entry[token].logprob for token, entry in zip(new, entries, strict=True)),
+            top_logprobs=tuple(_likeliest(entry, top) for entry in entries) if top else None,
+        )
+        return segment, self._model.usage(len(ids), flight.cached_tokens, flight.generated)
+
     async def start(self) -> None:
         """Start the engine; safe to call again, and from several tasks at once.
 
@@ -206,26 +245,43 @@ class VLLMBackend:
             ConfigError: Something else about it cannot be used.
         """
         ids = self.text.encode(request.problem, request.trajectory)
-        name, context = self._model.name, self._model.context
-        if not ids:
-            raise ConfigError(f"The prompt of problem {request.problem.id!r} is empty.")
         if request.max_tokens < 1:
             raise ConfigError(f"max_tokens is {request.max_tokens}; it must be at least 1.")
-        if len(ids) + request.max_tokens > context:
-            raise ContextTooLong(
-                f"Problem {request.problem.id!r}: {len(ids)} prompt tokens and"
-                f" {request.max_tokens} to generate exceed the context of {context} of {name}.",
-                hint="Lower max_tokens, shorten the prompt, or raise model.engine.max_model_len.",
-            )
-        if (request.logprobs or 0) > self.engine.config.max_logprobs:
-            raise ConfigError(
-                f"{request.logprobs} log-probabilities a token were asked for, and max_logprobs"
-                f" is {self.engine.config.max_logprobs}.",
-                hint="Raise model.engine.max_logprobs.",
-            )
+        self._check(request.problem, ids, request.max_tokens, request.logprobs or 0)
         if "" in request.stop:
             raise ConfigError("A stop string is empty.")
         return ids
+
+    def _check_given(self, problem: Problem, start: int, ids: Sequence[int]) -> None:
+        """Refuse a given text that the model cannot read behind `start` tokens."""
+        if not start:
+            raise ConfigError(f"The prompt of problem {problem.id!r} is empty.")
+        if not ids:
+            raise ConfigError(f"Problem {problem.id!r}: the text that is to be read is empty.")
+        if min(ids) < 0 or max(ids) >= (self._vocabulary or max(ids) + 1):
+            raise ConfigError(
+                f"Problem {problem.id!r}: a token of the text that is to be read lies outside the"
+                f" vocabulary of {self._model.name}.",
+                hint="Give the text without tokens, or with this model's own.",
+            )
+
+    def _check(self, problem: Problem, ids: Sequence[int], more: int, top: int) -> None:
+        """Refuse what does not fit, with `more` tokens to come and `top` likeliest ones wanted."""
+        name, context = self._model.name, self._model.context
+        if not ids:
+            raise ConfigError(f"The prompt of problem {problem.id!r} is empty.")
+        if len(ids) + more > context:
+            raise ContextTooLong(
+                f"Problem {problem.id!r}: {len(ids)} prompt tokens and {more} to generate exceed"
+                f" the context of {context} of {name}.",
+                hint="Lower max_tokens, shorten the prompt, or raise model.engine.max_model_len.",
+            )
+        if top > self.engine.config.max_logprobs:
+            raise ConfigError(
+                f"{top} log-probabilities a token were asked for, and max_logprobs is"
+                f" {self.engine.config.max_logprobs}.",
+                hint="Raise model.engine.max_logprobs.",
+            )
 
     def steering(self, request: Request) -> Entry:
         """What a request changes in the distribution of the next token.

@@ -87,18 +87,19 @@ _HEADS = (
 )  # fmt: skip
 
 
-def work_out(jobs: Sequence[Job], options: Namespace) -> Costs:
+def work_out(jobs: Sequence[Job], options: Namespace, *, open_ended: bool = False) -> Costs:
     """Rehearse every arm.
 
     Args:
         jobs: What the command asks for.
         options: Of the command line: agreement, tokens_per_second and earlier.
+        open_ended: See `Arm.open_ended`.
 
     Raises:
         ConfigError: Something that the run would refuse.
     """
     workshop, found = Workshop(), runs(options.earlier)
-    works = [workshop.work(job, arm) for job in jobs for arm in job.arms]
+    works = [workshop.work(job, arm, open_ended=open_ended) for job in jobs for arm in job.arms]
     arms, sources = [], []
     for work in works:
         given, said = _assumptions(work, found, options)

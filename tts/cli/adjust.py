@@ -21,9 +21,12 @@ PARTS = ("task", "verifier")
 
 
 def adjusted(
-    folder: Path | None, overrides: Sequence[str], config_dir: Path | None
+    folder: Path | None,
+    overrides: Sequence[str],
+    config_dir: Path | None,
+    parts: Sequence[str] = PARTS,
 ) -> Mapping[str, Any]:
-    """Task and verifier, as they were in a run or as they are by default, with changes.
+    """Parts of a configuration, as they were in a run or as they are by default, with changes.
 
     The verifier is null unless the overrides name one: samples keep the scores that they have.
 
@@ -31,36 +34,38 @@ def adjusted(
         folder: Of the run; None for the defaults of the task `jsonl`.
         overrides: As on the command line.
         config_dir: A folder of further configurations.
+        parts: Names of the parts.
 
     Raises:
         ConfigError: The folder holds no configuration, or an override fits nothing.
     """
     with composer(config_dir) as known:
         config = _saved(folder) if folder else known.compose(["task=jsonl", "task.path=unused"])
-        parts = OmegaConf.masked_copy(config, list(PARTS))
-        parts.verifier = None
-        asked = known.parse(overrides)
+        found = OmegaConf.masked_copy(config, list(parts))
+        if "verifier" in parts:
+            found.verifier = None
+        asked = known.parse([line for text in overrides for line in known.normal(text)])
         for override in asked:
-            _check(override)
-        _choose(known, parts, [o for o in asked if known.is_group(_group(o))])
+            _check(override, parts)
+        _choose(known, found, [o for o in asked if known.is_group(_group(o))])
         for override in asked:
             if not known.is_group(_group(override)):
-                _apply(parts, override)
+                _apply(found, override)
         try:
-            found = OmegaConf.to_container(parts, resolve=True, throw_on_missing=True)
+            values = OmegaConf.to_container(found, resolve=True, throw_on_missing=True)
         except OmegaConfBaseException as error:
             raise explain(error, [], []) from error
-    assert isinstance(found, dict)
-    return {str(key): value for key, value in found.items()}
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items()}
 
 
-def _check(override: Override) -> None:
+def _check(override: Override, parts: Sequence[str]) -> None:
     if override.is_sweep_override():
         raise ConfigError(f"{override.input_line} has several values.", hint="Give one.")
-    if _group(override).split(".")[0] not in PARTS:
+    if _group(override).split(".")[0] not in parts:
         raise ConfigError(
             f"{override.input_line} says nothing of samples that are there.",
-            hint="Change the task (task.answers, ...) or the verifier.",
+            hint=f"What can be changed here: {', '.join(parts)}.",
         )
 
 

@@ -10,6 +10,7 @@ from tts.errors import ConfigError
 
 COMMANDS = {
     "run": "run",
+    "batch": "batch",
     "estimate": "estimate",
     "calibrate": "calibrate",
     "plan": "plan",
@@ -26,6 +27,7 @@ USAGE = """
 Usage: tts COMMAND ...
 
   run       solve the problems of a task, and report accuracy against compute
+  batch     answer the requests of a file, however many; the same command again goes on
   estimate  say what a run would cost in tokens, time and dollars, without a single request
   calibrate find the threshold for a wanted share of the larger of two models
   plan      choose a method by difficulty, from arms that have been run

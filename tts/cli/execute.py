@@ -29,7 +29,7 @@ from tts.evaluation.records import Outcome
 from tts.evaluation.report import markdown, show, title
 from tts.evaluation.runner import evaluate
 from tts.evaluation.statistics import Outcomes
-from tts.evaluation.store import Store, write_atomically
+from tts.evaluation.store import Expected, Store, write_atomically
 from tts.evaluation.summary import Row, adjusted, by_problem, costs_by_problem, dump
 from tts.protocols import Backend, Startable
 
@@ -50,7 +50,7 @@ def execute(jobs: Sequence[Job]) -> bool:
     works = [workshop.work(job, arm) for job in jobs for arm in job.arms]
     with ExitStack() as stack:
         display = stack.enter_context(Display(Console(stderr=True, highlight=False)))
-        _listen(display)
+        listen(display)
         run = _Run(jobs, works, pledges, display)
         run.open(stack)
         try:
@@ -73,7 +73,8 @@ class _Lines(logging.Handler):
         self._display.say(record.getMessage())
 
 
-def _listen(display: Display) -> None:
+def listen(display: Display) -> None:
+    """Show what parts of the package log."""
     logger = logging.getLogger("tts")
     logger.handlers = [_Lines(display)]
     logger.setLevel(logging.INFO)
@@ -108,7 +109,7 @@ class _Run:
         sweep = self._jobs[0].sweep
         if sweep and (sweep / files.RESULTS).exists():
             raise ConfigError(
-                f"{_nice(sweep)} holds a single run, and a sweep would write over its summary.",
+                f"{nice(sweep)} holds a single run, and a sweep would write over its summary.",
                 hint="Choose another folder with hydra.sweep.dir=...",
             )
         for job in self._jobs:
@@ -117,14 +118,7 @@ class _Run:
             store = stack.enter_context(Store(job.folder, expected))
             self._stores[id(job)] = store
             self._tell(store)
-            pairs = ((w.arm.setup.backend, w.arm.setup.draft) for w in works)
-            backends = list({id(b): b for pair in pairs for b in pair if b is not None}.values())
-            judges = {id(v): v for work in works if (v := work.arm.setup.verifier)}
-            about = provenance(job.config, backends, list(judges.values()), command_line())
-            about["arms"] = {w.arm.label: expected[w.arm.label].configuration for w in works}
-            text = json.dumps(about, indent=2, default=str) + "\n"
-            write_atomically(job.folder / files.CONFIG, job.yaml())
-            write_atomically(job.folder / files.PROVENANCE, text)
+            write_origins(job, works, expected)
 
     async def all(self) -> None:
         """Evaluate everything, engine by engine."""
@@ -132,16 +126,16 @@ class _Run:
         assert task is not None
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
         # Closed after its last use: a verifier may be needed with the next backend too.
-        last = {id(part): part for queue in self._queues.values() for part in _closable(queue)}
+        last = {id(part): part for queue in self._queues.values() for part in closable(queue)}
         left = list(self._queues.values())
         try:
             while left:
                 for work in left.pop(0):
                     await self._one(work)
-                needed = {id(part) for queue in left for part in _closable(queue)}
-                await _close(last.pop(name) for name in set(last) - needed)
+                needed = {id(part) for queue in left for part in closable(queue)}
+                await close(last.pop(name) for name in set(last) - needed)
         finally:
-            await _close(last.values())
+            await close(last.values())
 
     async def _one(self, work: Work) -> None:
         store = self._stores[id(work.job)]
@@ -167,15 +161,15 @@ class _Run:
             rows = self._compared([(self._rows[id(work)], work) for work in works])
             decided = self._decided(works, pledges, title(rows))
             claims += decided
-            _write(job.folder, rows, decided, curves)
+            write_report(job.folder, rows, decided, curves)
             everything += [(_labelled(self._rows[id(work)], job), work) for work in works]
         sweep = self._jobs[0].sweep
         folder = sweep or self._jobs[0].folder
         rows = self._compared(everything)
         if sweep:
-            _write(sweep, rows, claims, curves)
+            write_report(sweep, rows, claims, curves)
         show(rows, console, claims)
-        console.print(f"Results: {_nice(folder)}", style="bold")
+        console.print(f"Results: {nice(folder)}", style="bold")
         return any(row.n_failed for row in rows)
 
     def say_how_to_resume(self) -> None:
@@ -189,8 +183,8 @@ class _Run:
         field = "sweep" if job.sweep else "run"
         folder = job.sweep or job.folder
         self._display.say(
-            f"Stopped with {done:,} of {total:,} problems done; they are in {_nice(folder)}."
-            f" The same command with hydra.{field}.dir={_nice(folder)} goes on from there."
+            f"Stopped with {done:,} of {total:,} problems done; they are in {nice(folder)}."
+            f" The same command with hydra.{field}.dir={nice(folder)} goes on from there."
         )
 
     def _of(self, job: Job) -> list[Work]:
@@ -230,14 +224,26 @@ class _Run:
 
     def _tell(self, store: Store) -> None:
         if store.moved:
-            self._display.say(f"An earlier run was in the way and is now in {_nice(store.moved)}.")
+            self._display.say(f"An earlier run was in the way and is now in {nice(store.moved)}.")
         if store.continued:
             self._display.say(
-                f"Going on in {_nice(store.folder)}: {store.continued:,} problems are done."
+                f"Going on in {nice(store.folder)}: {store.continued:,} problems are done."
             )
 
 
-def _closable(queue: Sequence[Work]) -> list[Backend | Startable]:
+def write_origins(job: Job, works: Sequence[Work], expected: Mapping[str, Expected]) -> None:
+    """Write where the results of a job come from."""
+    pairs = ((w.arm.setup.backend, w.arm.setup.draft) for w in works)
+    backends = list({id(b): b for pair in pairs for b in pair if b is not None}.values())
+    judges = {id(v): v for work in works if (v := work.arm.setup.verifier)}
+    about = provenance(job.config, backends, list(judges.values()), command_line())
+    about["arms"] = {w.arm.label: expected[w.arm.label].configuration for w in works}
+    text = json.dumps(about, indent=2, default=str) + "\n"
+    write_atomically(job.folder / files.CONFIG, job.yaml())
+    write_atomically(job.folder / files.PROVENANCE, text)
+
+
+def closable(queue: Sequence[Work]) -> list[Backend | Startable]:
     """The backend of a queue, its draft models, and the verifiers that have something to close."""
     verifiers = [v for work in queue if (v := work.arm.setup.verifier)]
     drafts = [d for work in queue if (d := work.arm.setup.draft)]
@@ -248,7 +254,7 @@ def _closable(queue: Sequence[Work]) -> list[Backend | Startable]:
     ]
 
 
-async def _close(parts: Iterable[Backend | Startable]) -> None:
+async def close(parts: Iterable[Backend | Startable]) -> None:
     """Close all of them, also if one cannot be."""
     closed = await asyncio.gather(*(part.aclose() for part in parts), return_exceptions=True)
     for error in closed:
@@ -262,7 +268,7 @@ def _labelled(row: Row, job: Job) -> Row:
     return row.model_copy(update={"strategy": " ".join([row.strategy, *varied])})
 
 
-def _write(
+def write_report(
     folder: Path, rows: Sequence[Row], claims: Sequence[Claim], curves: Mapping[str, Curve]
 ) -> None:
     """Write tables, picture and summary; the summary last, as the sign of a finished run."""
@@ -276,7 +282,7 @@ def _write(
     write_atomically(folder / files.SUMMARY, dump(rows))
 
 
-def _nice(folder: Path) -> str:
+def nice(folder: Path) -> str:
     """As short as it can be typed from here."""
     short = os.path.relpath(folder)
     return str(folder) if short.startswith("..") else short

@@ -16,7 +16,6 @@ from tts.errors import ConfigError
 if TYPE_CHECKING:
     from tts.cli.compose import Composer
     from tts.evaluation.arms import Tried
-    from tts.evaluation.difficulty import FittedPlan
 
 _ABOUT = """
 Fit a plan for strategy=by_difficulty: which method, with how many samples, for problems of which
@@ -25,10 +24,13 @@ are to choose from. Arms that draw whole answers (self_consistency, best_of_n, w
 offer every smaller number of samples as well; the pilot is the first samples of the first of them.
 The budget is a mean over all problems, and the pilot is paid from it. What the plan is worth is
 found two-fold: each half of the problems under the plan that was fitted to the other half.
+With --by regression each method's chance to be right, and its tokens, are forecast problem by
+problem from all that the pilot tells; take it with a verifier and --signal score.
 """
 _EXAMPLES = """
 examples:
   tts plan outputs/curves --budget 2000 --out plan.json
+  tts plan outputs/curves --budget 700 --by regression --signal score --pilot 2 --out plan.json
   tts run strategy=by_difficulty strategy.plan=plan.json
 """
 
@@ -47,26 +49,24 @@ def main(arguments: Sequence[str]) -> int:
     """
     asked = _read(arguments)
     # Late: help and slips of the pen are answered at once.
-    from tts.evaluation.arms import options, signals
-    from tts.evaluation.difficulty import fit_plan
+    from tts.cli._plans import by_bins, by_regression
+    from tts.evaluation.arms import options, pilots
     from tts.evaluation.store import write_atomically
 
     model = _model(asked.results)
     found = [arm for folder in asked.results for arm in _arms(folder)]
     tried, verifier = [arm for arm, _ in found], _verifier(name for _, name in found)
-    signal = signals(tried, asked.pilot, asked.signal)
-    if not signal:
+    drawn = pilots(tried, asked.pilot, asked.signal)
+    if not drawn:
         scored = " that are scored" if asked.signal == "score" else ""
         raise ConfigError(
             f"No arm holds {asked.pilot} independent samples{scored} of every problem.",
             hint="Name a run of self_consistency or best_of_n, or lower --pilot.",
         )
-    choices, alone = options(tried, asked.pilot)
-    fitted = fit_plan(choices, alone, signal, asked.budget, bins=asked.bins)
-    _show(fitted, asked)
+    fit = by_regression if asked.by == "regression" else by_bins
+    plan = fit(*options(tried, asked.pilot), drawn, asked, model)
     if asked.out:
-        document = _document(fitted, asked, model)
-        write_atomically(asked.out, json.dumps(document, indent=1) + "\n")
+        write_atomically(asked.out, json.dumps(plan.model_dump(mode="json"), indent=1) + "\n")
         words = ["strategy=by_difficulty", f"strategy.plan={asked.out}"]
         words += [f"verifier={verifier}"] if verifier else []
         print(f"\ntts run {shlex.join(words)}")
@@ -79,10 +79,15 @@ def _read(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--budget", type=float, required=True, metavar="N", help="completion tokens a problem"
     )
+    parser.add_argument(
+        "--by", choices=("bins", "regression"), default="bins",
+        help="how to choose: by bins of one signal (the default), or by a regression on several",
+    )  # fmt: skip
     parser.add_argument("--pilot", type=int, default=4, metavar="K", help="samples of it (4)")
     parser.add_argument(
         "--signal", choices=("agreement", "score"), default="agreement",
-        help="what the pilot measures: share of the leading answer, or mean score",
+        help="what the pilot measures: agreement of the answers, or the verifier's scores; a"
+        " regression reads lengths, too, and with scores the agreement as well",
     )  # fmt: skip
     parser.add_argument("--bins", type=int, default=5, metavar="B", help="most bins (5)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the plan to this file")
@@ -186,46 +191,3 @@ def _json(folder: Path, name: str) -> Any:
         raise ConfigError(
             f"{folder} holds no {name} that can be read.", hint="Name the folder of a finished run."
         ) from error
-
-
-def _show(fitted: FittedPlan, asked: argparse.Namespace) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, header_style="bold")
-    for name in (asked.signal, "problems", "choice", "right", "tokens"):
-        table.add_column(name, justify="left" if name == "choice" else "right")
-    for choice in fitted.choices:
-        least = f">= {choice.least:.3g}" if choice.least > -float("inf") else "the rest"
-        values = (str(choice.n_problems), choice.option.label)
-        table.add_row(least, *values, f"{choice.right:.1%}", f"{choice.cost:,.0f}")
-    console = Console(highlight=False)
-    console.print(table)
-    ours, lone = fitted.accuracy, fitted.best_accuracy
-    print(
-        f"Two-fold: {ours.mean:.1%} [{ours.low:.1%}, {ours.high:.1%}] at {fitted.cost:,.0f} tokens"
-        f" a problem, the pilot's included.\nThe best single choice ({fitted.best}):"
-        f" {lone.mean:.1%} [{lone.low:.1%}, {lone.high:.1%}] at {fitted.best_cost:,.0f}."
-    )
-
-
-def _document(fitted: FittedPlan, asked: argparse.Namespace, model: Author) -> dict[str, Any]:
-    """As `strategy.plan` wants it."""
-    from tts.strategies._plan import BinRecord, PlanRecord
-
-    bins = tuple(
-        BinRecord(
-            least=None if choice.least == -float("inf") else choice.least,
-            strategy=dict(choice.option.strategy),
-        )
-        for choice in fitted.choices
-    )
-    record = PlanRecord(
-        model=model,
-        signal=asked.signal,
-        pilot=asked.pilot,
-        bins=bins,
-        budget=asked.budget,
-        n_problems=sum(choice.n_problems for choice in fitted.choices),
-    )
-    return record.model_dump(mode="json")

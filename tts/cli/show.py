@@ -154,7 +154,7 @@ def _exhibits(records: Sequence[Record], asked: argparse.Namespace) -> tuple[lis
     return found, missing
 
 
-def _questions(folder: Path) -> tuple[Mapping[tuple[str, str], str], str]:
+def _questions(folder: Path) -> tuple[Mapping[tuple[str, str | None], str], str]:
     """What was asked, by id and right answer; and why that cannot be told, if it cannot."""
     from tts.cli.adjust import adjusted
     from tts.cli.build import build

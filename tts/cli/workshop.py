@@ -15,7 +15,7 @@ from tts.cli.jobs import NOT_AN_OUTCOME, ArmConfig, Job
 from tts.errors import ConfigError
 from tts.evaluation import Arm, Names, check
 from tts.evaluation.trees import Keep
-from tts.protocols import Backend, Strategy, Verifier, Watcher
+from tts.protocols import AnswerFormat, Backend, Strategy, Verifier, Watcher
 from tts.solve import Setup
 from tts.tasks import Task
 from tts.types import Capability, Sampling
@@ -39,8 +39,13 @@ class Workshop:
         self._backends: dict[str, Backend] = {}
         self._verifiers: dict[str, Verifier | None] = {}
 
-    def work(self, job: Job, arm: ArmConfig) -> Work:
+    def work(self, job: Job, arm: ArmConfig, *, open_ended: bool = False) -> Work:
         """Make all objects of an arm, and check that they fit each other.
+
+        Args:
+            job: Whose arm it is.
+            arm: Resolved.
+            open_ended: See `Arm.open_ended`.
 
         Raises:
             ConfigError: Something cannot be used; nothing was spent.
@@ -49,31 +54,20 @@ class Workshop:
         key = json.dumps(config["task"], sort_keys=True)
         task = self._tasks.get(key) or build("task", config["task"])
         self._tasks[key] = task
-        parts = {name: build(name, config[name]) for name in _PARTS}
-        seed, concurrency = integer(config, "seed"), integer(config, "concurrency", 1)
-        sampling = _sampling(config["model"])
-        watchers = _watchers(config.get("trimming") or {})
-        # The backend last: it may have to look for a model and read its tokenizer.
-        setup = Setup(
-            **parts,
-            verifier=self._verifier(config["verifier"]),
-            backend=self._backend(config["backend"], config["replay"]),
-            draft=self._draft(parts["strategy"], config),
-            answers=task.answers,
-            sampling=sampling,
-            max_tokens=task.max_tokens,
-            seed=seed,
-            watchers=watchers,
-            thinking=build("thinking", config["thinking"]),
-        )
-        check(task, setup)
+        concurrency = integer(config, "concurrency", 1)
+        setup = self.setup(config, task.answers, task.max_tokens)
+        if not open_ended:
+            check(task, setup)
         total = _total(config["total_budget"], setup)
         names = _names(job, arm, setup, task, total)
         # What backend and verifier say of themselves, not how they were configured: the number of
         # requests in flight, or the port of a server, makes no other run.
         outcome = {k: v for k, v in config.items() if k not in NOT_AN_OUTCOME}
-        if not watchers:  # how thinking is marked matters to nobody then
+        if not setup.watchers:  # how thinking is marked matters to nobody then
             outcome = {k: v for k, v in outcome.items() if k not in ("trimming", "thinking")}
+        if open_ended:  # wherever the file lies, and whatever it is called
+            hidden = ("path", "name")
+            outcome["task"] = {k: v for k, v in config["task"].items() if k not in hidden}
         outcome.pop("draft", None)
         if setup.draft is not None:
             outcome["draft"] = setup.draft.identity()
@@ -94,8 +88,37 @@ class Workshop:
             integer(config, "repeats", 1),
             _keep(config["keep"]),
             total,
+            open_ended,
         )
         return Work(job, made, task, concurrency)
+
+    def setup(self, config: Mapping[str, Any], answers: AnswerFormat, max_tokens: int) -> Setup:
+        """How problems are solved under a configuration.
+
+        Args:
+            config: All its fields, resolved.
+            answers: How answers are written.
+            max_tokens: Cap on the tokens of one answer, at least 1.
+
+        Raises:
+            ConfigError: Something cannot be used, or does not fit the rest; nothing was spent.
+        """
+        parts = {name: build(name, config[name]) for name in _PARTS}
+        seed, sampling = integer(config, "seed"), _sampling(config["model"])
+        watchers = _watchers(config.get("trimming") or {})
+        # The backend last: it may have to look for a model and read its tokenizer.
+        return Setup(
+            **parts,
+            verifier=self._verifier(config["verifier"]),
+            backend=self._backend(config["backend"], config["replay"]),
+            draft=self._draft(parts["strategy"], config),
+            answers=answers,
+            sampling=sampling,
+            max_tokens=max_tokens,
+            seed=seed,
+            watchers=watchers,
+            thinking=build("thinking", config["thinking"]),
+        )
 
     def _draft(self, strategy: Strategy, config: Mapping[str, Any]) -> Backend | None:
         """The draft model, for a strategy that wants one; others start none in vain."""

@@ -22,6 +22,7 @@ from tts.engine.encode import Encode
 from tts.engine.flight import Flight
 from tts.engine.launch import Report, end, launch
 from tts.engine.memory import Tenant, tenants
+from tts.engine.perusal import Perusal
 from tts.engine.progress import Progress
 from tts.engine.resolved import ResolvedConfig
 from tts.engine.stats import EngineStats
@@ -152,6 +153,19 @@ class Engine:
             EngineDead: It is not running.
         """
         return self._followed(Encode(self._running(), prompt, params, self._next_id()))
+
+    def peruse(self, ids: list[int], top: int) -> Perusal:
+        """Send a request that reads; the engine must have been started.
+
+        Args:
+            ids: Token ids of the vocabulary, at least two and fewer than `max_model_len`.
+            top: Of how many of the likeliest tokens the values are wanted at every place, 0 to
+                `max_logprobs`.
+
+        Raises:
+            EngineDead: It is not running.
+        """
+        return self._followed(Perusal(self._running(), ids, top, self._next_id()))
 
     def _running(self) -> Any:
         if self._llm is None:

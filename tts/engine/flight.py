@@ -74,6 +74,15 @@ class Flight(ABC):
             self._news.set()
             raise self.error
 
+    async def ended(self) -> None:
+        """Wait for the end, and abort it if this is cancelled. Raises as `news` does."""
+        try:
+            await self.news()
+            while not self.done:
+                await self.news()
+        finally:
+            await self.close()
+
     async def close(self) -> None:
         """Abort what still runs; afterwards all that it has brought is here.
 

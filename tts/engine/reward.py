@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 from tts.engine.config import EngineConfig, read_config
 from tts.engine.engine import Engine
-from tts.engine.flight import Flight
 from tts.engine.hardware import Hardware, detect
 from tts.engine.head import Head, check_head
 from tts.engine.identity import identity_of
@@ -183,7 +182,7 @@ class RewardEngine:
         )
         await self._engine.start()
         flight = self._engine.encode(list(ids), params)
-        await _ended(flight)
+        await flight.ended()
         if flight.values is None or not flight.values.size:
             raise _called_off(self.model.name)
         values = flight.values.reshape(-1, self.labels)
@@ -221,7 +220,7 @@ class RewardEngine:
         )
         await self._engine.start()
         flight = self._engine.decode(list(ids), params)
-        await _ended(flight)
+        await flight.ended()
         if not flight.logprobs:
             raise _called_off(self.model.name)
         entry = flight.logprobs[0]
@@ -247,16 +246,6 @@ class RewardEngine:
                 f" {self._shape.vocabulary} tokens.",
                 hint="Encode the text with this model's own tokenizer.",
             )
-
-
-async def _ended(flight: Flight) -> None:
-    """Wait for the end of a request, and abort it if this is cancelled."""
-    try:
-        await flight.news()
-        while not flight.done:
-            await flight.news()
-    finally:
-        await flight.close()
 
 
 def _called_off(name: str) -> BackendError:

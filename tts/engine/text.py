@@ -87,7 +87,7 @@ class Text:
         """
         ids = list(self._prompt(problem))
         for segment in trajectory.segments():
-            ids.extend(self._segment(segment))
+            ids.extend(self.ids_in(segment))
         return ids
 
     def render(self, messages: Sequence[Message], *, generation_prompt: bool) -> list[int]:
@@ -105,6 +105,10 @@ class Text:
     def ids_of(self, text: str) -> list[int]:
         """The ids of a text in the middle of another, without special tokens."""
         return list(self._piece(text))
+
+    def spells(self, text: str) -> bool:
+        """Whether there are tokens for all of a text."""
+        return self._tokenizer.unk_token_id not in self._piece(text)
 
     def token_id(self, token: str) -> int | None:
         """The id of a string that is exactly one token, special ones included; None if it is not.
@@ -140,7 +144,8 @@ class Text:
         template: str | None = self._tokenizer.chat_template
         return template
 
-    def _segment(self, segment: Segment) -> Sequence[int]:
+    def ids_in(self, segment: Segment) -> Sequence[int]:
+        """The ids of a segment: its own if they are of this tokenizer, else those of its text."""
         if segment.tokens is not None and segment.tokenizer == self.identity:
             return segment.tokens
         return self._piece(segment.text)

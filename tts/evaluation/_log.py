@@ -16,8 +16,11 @@ from typing import NamedTuple
 
 from tts.errors import ConfigError
 
-SCHEMA = 2
-"""Version of results and trees that is written. Version 1 had no header, and texts in records."""
+SCHEMA = 3
+"""Version of results and trees that is written.
+
+Version 1 had no header, and texts in records; version 2 said `problem_id` for `id`.
+"""
 
 _PAGE = 65536
 
@@ -74,13 +77,22 @@ class Log:
                 return b"".join(pieces)
             offset += len(piece)
 
+    @property
+    def size(self) -> int:
+        """Bytes that are in it."""
+        return os.fstat(self._file).st_size
+
+    def sync(self) -> None:
+        """Wait until what was written is on the disk, and would survive a power cut."""
+        os.fsync(self._file)
+
     def close(self) -> None:
         """Flush to the disk and unlock."""
-        os.fsync(self._file)
+        self.sync()
         os.close(self._file)
 
     def _write(self, data: bytes) -> int:
-        size = os.fstat(self._file).st_size
+        size = self.size
         written = os.write(self._file, data)
         if written != len(data):
             os.ftruncate(self._file, size)

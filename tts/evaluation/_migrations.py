@@ -1,7 +1,7 @@
 """Results of earlier versions, brought to the present schema. One function a step.
 
 A step turns a line of version v into a line of version v + 1 and, where version v kept them in the
-record, the texts into a tree.
+record, the texts into a tree. Trees have steps of their own from version 2 on.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def upgrade(row: Row, schema: int) -> tuple[Row, Row | None]:
     tree: Row | None = None
     for version in range(schema, SCHEMA):
         row, found = _STEPS[version](row)
-        tree = found or tree
+        tree = found or (tree and _renamed(tree))
     return row, tree
 
 
@@ -44,6 +44,9 @@ def migrate(results: Path, trees: Path, schema: int) -> None:
             new_results.write(json.dumps(record).encode() + b"\n")
             if tree is not None:
                 new_trees.write(json.dumps(tree).encode() + b"\n")
+        if schema > 1 and trees.exists():
+            for line in lines(trees):
+                new_trees.write(json.dumps(_renamed(json.loads(line.data))).encode() + b"\n")
     parts[1].replace(trees)
     parts[0].replace(results)
 
@@ -61,4 +64,14 @@ def _from_1(row: Row) -> tuple[Row, Row | None]:
     return {**about, **row}, tree
 
 
-_STEPS: dict[int, Callable[[Row], tuple[Row, Row | None]]] = {1: _from_1}
+def _from_2(row: Row) -> tuple[Row, Row | None]:
+    """The name of a problem is its `id`."""
+    return _renamed(row), None
+
+
+def _renamed(row: Row) -> Row:
+    """With `id` in the place of `problem_id`."""
+    return {"id" if name == "problem_id" else name: value for name, value in row.items()}
+
+
+_STEPS: dict[int, Callable[[Row], tuple[Row, Row | None]]] = {1: _from_1, 2: _from_2}

@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
-from tts.evaluation.difficulty import Option
+from tts.evaluation._options import Option
 from tts.evaluation.estimators import Pool, weighted_majority_at_k
 from tts.evaluation.playing import best_of, majority_of
 from tts.evaluation.records import CandidateRecord, Record
+from tts.signals.pilot import Glimpse, Signal
 from tts.types import ProblemId
 
 Vote = Callable[[Pool, int], float]
@@ -38,23 +39,22 @@ class Tried:
     fixed: bool = True
 
 
-def signals(tried: Iterable[Tried], pilot: int, signal: str) -> dict[ProblemId, float]:
-    """What the first samples of an arm say of each problem.
+def pilots(tried: Iterable[Tried], pilot: int, signal: Signal) -> dict[ProblemId, list[Glimpse]]:
+    """The first samples of an arm, for each problem.
 
     Taken of the first arm that holds enough of them for every problem; empty if none does.
 
     Args:
         tried: The arms.
         pilot: Samples.
-        signal: `agreement` or `score`.
+        signal: What is to be read of them; `score` takes samples that have one.
     """
-    measure = _agreement if signal == "agreement" else _score
     for arm in _longest(tried):
         heads = {r.problem_id: r.candidates[:pilot] for r in arm.records if not r.repeat}
         whole = all(len(head) == pilot for head in heads.values())
         judged = all(c.score for head in heads.values() for c in head)
         if _independent(arm) and heads and whole and (signal == "agreement" or judged):
-            return {name: measure(head) for name, head in heads.items()}
+            return {name: [_glimpse(c) for c in head] for name, head in heads.items()}
     return {}
 
 
@@ -77,9 +77,7 @@ def options(tried: Iterable[Tried], pilot: int) -> tuple[list[Option], list[Opti
             behind.append(Option(arm.label, arm.strategy, right, paid))
             continue
         most = min(len(r.candidates) for r in arm.records)
-        for k in sorted({*(2**i for i in range(most.bit_length())), pilot, most}):
-            if k > most:
-                continue
+        for k in _numbers(most, pilot):
             right = _mean(arm.records, _rightness(method, k))
             costs = _mean(arm.records, _cost_of(k))
             node = {**arm.strategy, "n": k}
@@ -87,6 +85,13 @@ def options(tried: Iterable[Tried], pilot: int) -> tuple[list[Option], list[Opti
             if k >= pilot:
                 behind.append(alone[-1])
     return behind, alone
+
+
+def _numbers(most: int, pilot: int) -> list[int]:
+    """1, 2, 3, 4, 6, 8, 12, 16, ... up to `most`; that itself, and the pilot's number."""
+    doubles = [2**i for i in range(most.bit_length())]
+    found = {*doubles, *(k + k // 2 for k in doubles), pilot, most}
+    return sorted(k for k in found if k <= most)
 
 
 def _longest(tried: Iterable[Tried]) -> list[Tried]:
@@ -151,7 +156,7 @@ def _pool(candidates: Sequence[CandidateRecord]) -> Pool:
     bounded = all(s.scale != "reward" for s in scores)
     return Pool(
         tuple(c.key for c in candidates),
-        tuple(c.correct for c in candidates),
+        tuple(bool(c.correct) for c in candidates),
         tuple(s.probability if bounded else s.raw for s in scores)
         if len(scores) == len(candidates)
         else (),
@@ -163,10 +168,7 @@ def _sample_costs(tried: Iterable[Tried]) -> dict[ProblemId, float]:
     return _mean([r for arm in tried if _independent(arm) for r in arm.records], _cost_of(1))
 
 
-def _agreement(head: Sequence[CandidateRecord]) -> float:
-    keys = [c.key for c in head if c.key is not None]
-    return max((keys.count(key) for key in set(keys)), default=0) / len(head)
-
-
-def _score(head: Sequence[CandidateRecord]) -> float:
-    return fmean(c.score.raw for c in head if c.score)
+def _glimpse(candidate: CandidateRecord) -> Glimpse:
+    """What counts of a sample; as they are independent, each is known when it is written."""
+    score = candidate.score.score if candidate.score else None
+    return Glimpse(candidate.key, score, candidate.clock)

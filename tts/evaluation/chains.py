@@ -14,13 +14,13 @@ from typing import Literal
 
 from tts.analysis import Portrait, Reader, portrait
 from tts.errors import ConfigError
-from tts.evaluation.records import Record
+from tts.evaluation.records import CandidateRecord, Record
 from tts.evaluation.statistics import bootstrap
 from tts.evaluation.store import RESULTS, Trees, modernise, read
 from tts.evaluation.trees import TreeRecord
 
-Kind = Literal["right", "wrong", "no answer"]
-KINDS: tuple[Kind, ...] = ("right", "wrong", "no answer")
+Kind = Literal["right", "wrong", "ungraded", "no answer"]
+KINDS: tuple[Kind, ...] = ("right", "wrong", "ungraded", "no answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +90,34 @@ def chains_of(folder: Path, reader: Reader, arm: str | None = None) -> Iterator[
     Raises:
         ConfigError: There are no results, no such arm, or no texts.
     """
+    records, trees = kept(folder, arm)
+    for record in records:
+        yield from _portrayed(record, trees[record.file_key], reader)
+
+
+def kept(folder: Path, arm: str | None = None) -> tuple[list[Record], Trees]:
+    """The last record under each key that has a tree, and the trees; failed ones are left out.
+
+    Raises:
+        ConfigError: There are no results, no such arm, or no texts.
+    """
     records, trees = _records(folder, arm), Trees(folder)
-    kept = [record for record in records if record.file_key in trees]
-    if not any(record.candidates for record in kept):
+    found = [record for record in records if record.file_key in trees]
+    if not any(record.candidates for record in found):
         raise ConfigError(
             f"{folder} kept no texts, and so no chains to analyse.",
             hint="Run it with keep=texts, or keep=tokens for exact numbers of tokens.",
         )
-    for record in kept:
-        yield from _portrayed(record, trees[record.file_key], reader)
+    return found, trees
+
+
+def kind_of(candidate: CandidateRecord) -> Kind:
+    """What came of a candidate."""
+    if candidate.answer is None:
+        return "no answer"
+    if candidate.correct is None:
+        return "ungraded"
+    return "right" if candidate.correct else "wrong"
 
 
 def _records(folder: Path, arm: str | None) -> list[Record]:
@@ -136,11 +155,9 @@ def _portrayed(record: Record, tree: TreeRecord, reader: Reader) -> Iterator[Por
         if place in seen:
             continue
         seen.add(place)
-        kind: Kind = "right" if candidate.correct else "wrong"
-        if candidate.answer is None:
-            kind = "no answer"
         found = portrait(trajectory, candidate.answer, reader, rate)
         counted = all(s.tokens or s.logprobs for s in trajectory.segments() if s.origin == "model")
+        kind = kind_of(candidate)
         yield Portrayed(record.arm, record.problem_id, kind, found, counted)
 
 
@@ -173,13 +190,17 @@ def _figure(chains: Sequence[Portrayed], name: str) -> Figure | None:
         value = getattr(chain.portrait, name)
         if value is not None:
             by_problem.setdefault(chain.problem_id, []).append(value)
+    return over_problems(by_problem) if by_problem else None
+
+
+def over_problems(by_problem: Mapping[str, Sequence[float]]) -> Figure:
+    """The mean over problems of the mean of their values; at least one problem, none empty."""
     values = [sum(own) / len(own) for own in by_problem.values()]
-    if not values:
-        return None
-    largest = max(values) or 1.0
-    # On a scale of its own: the bootstrap rounds to a lattice that is meant for shares.
-    found = bootstrap([value / largest for value in values], bounds=(0.0, 1.0))
+    largest = max(map(abs, values)) or 1.0
     mean = sum(values) / len(values)
     if max(values) - min(values) <= 1e-12 * largest:
         return Figure(mean, None, None)
+    # On a scale of its own: the bootstrap rounds to a lattice that is meant for shares.
+    least = 0.0 if min(values) >= 0 else -1.0
+    found = bootstrap([value / largest for value in values], bounds=(least, 1.0))
     return Figure(mean, found.low * largest, found.high * largest)

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Okabe & Ito's palette, told apart by all common kinds of colour vision.
-_LOOKS: Mapping[Kind, tuple[str, str]] = {
+LOOKS: Mapping[Kind, tuple[str, str]] = {
     "right": ("#0072B2", "-"),
     "wrong": ("#D55E00", "--"),
+    "ungraded": ("#009E73", "-."),
     "no answer": ("#777777", ":"),
 }
 _SMALL = {"fontsize": 8, "color": "#555555"}
@@ -78,7 +79,7 @@ def _histogram(
         values = _values([chain for chain in chains if chain.kind == kind], name)
         if not values:
             continue
-        colour, style = _LOOKS[kind]
+        colour, style = LOOKS[kind]
         shares = 100 * np.histogram(values, edges)[0] / len(values)
         axes.stairs(
             shares,

@@ -79,14 +79,15 @@ def _sheet(arm: str, groups: Sequence[Group]) -> Sheet:
         ("chains", *(f"{group.chains:,}" for group in groups)),
         ("problems", *(f"{group.problems:,}" for group in groups)),
         *(
-            (row, *(_cell(group.figures.get(name), name in SHARES) for group in groups))
+            (row, *(cell(group.figures.get(name), share=name in SHARES) for group in groups))
             for name, row in _ROWS.items()
         ),
     )
     return Sheet(arm, heads, lines)
 
 
-def _cell(figure: Figure | None, share: bool) -> str:
+def cell(figure: Figure | None, *, share: bool) -> str:
+    """A mean with its interval, as a percentage if it is a share."""
     if figure is None:
         return _NONE
     scale, places = (100, 0) if share else (1, 0 if figure.mean >= 100 else 1)

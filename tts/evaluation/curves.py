@@ -150,7 +150,7 @@ def _pool(
     known = tuple(s for s in scores if s is not None)
     if not candidates or len(known) < len(scores):
         return None
-    return Pool(tuple(c.key for c in candidates), tuple(c.correct for c in candidates), known)
+    return Pool(tuple(c.key for c in candidates), tuple(bool(c.correct) for c in candidates), known)
 
 
 def _raw(candidate: CandidateRecord) -> float | None:

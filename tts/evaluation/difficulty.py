@@ -1,4 +1,4 @@
-"""Fits a plan: for each difficulty and a budget, the method that was best on problems like these.
+"""Fits a plan by bins: for each difficulty and a budget, the method that was best on such problems.
 
 Source: Snell et al. 2024, "Scaling LLM Test-Time Compute Optimally": the best choice of each bin,
 found on one half of the problems and judged on the other, both ways. Other than there, the pilot is
@@ -12,34 +12,12 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tts.errors import ConfigError
-from tts.evaluation.statistics import Interval, bootstrap
-from tts.seeds import derive
+from tts.evaluation._options import Floats, Mask, Option, Places, Table, Worth, common, worth
 from tts.types import ProblemId
-
-Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Option:
-    """A method and what came of it, problem by problem.
-
-    Attributes:
-        label: Such as 'self_consistency n=16'.
-        strategy: `_target_` and settings, as a plan names it.
-        right: Chance to be right, 0 to 1.
-        cost: Completion tokens; of one that runs behind a pilot, with the pilot's own.
-    """
-
-    label: str
-    strategy: Mapping[str, Any]
-    right: Mapping[ProblemId, float]
-    cost: Mapping[ProblemId, float]
 
 
 @dataclass(frozen=True)
@@ -67,19 +45,11 @@ class FittedPlan:
 
     Attributes:
         choices: The easiest bin first; fitted to all problems.
-        accuracy: Two-fold: each half under the plan that was fitted to the other one.
-        cost: Mean cost a problem of that, tokens.
-        best: The best single method without a pilot within the budget.
-        best_accuracy: Two-fold: each half under what was the best one on the other.
-        best_cost: Mean cost a problem of that, tokens.
+        worth: Two-fold.
     """
 
     choices: tuple[Choice, ...]
-    accuracy: Interval
-    cost: float
-    best: str
-    best_accuracy: Interval
-    best_cost: float
+    worth: Worth
 
 
 def fit_plan(
@@ -107,117 +77,67 @@ def fit_plan(
     """
     if bins < 1:
         raise ConfigError(f"bins is {bins}; it must be at least 1.")
-    names = _common([*options, *alone], signal)
-    table, lone = _Table.of(options, signal, names), _Table.of(alone, signal, names)
+    names = common([*options, *alone], signal)
+    table, lone = Table.of(options, names), Table.of(alone, names)
     table.check(budget)
-    ours, theirs = _two_fold(table, bins, budget, seed), _two_fold(lone, 1, budget, seed)
+    said = np.array([signal[name] for name in names])
+
+    def policy(rows: Mask) -> Places:
+        leasts = _leasts(said[rows], bins)
+        return np.array(_picks(table, said, rows, leasts, budget))[_places(said, leasts)]
+
     everything = np.ones(len(names), dtype=bool)
-    leasts = _leasts(table.signal, bins)
-    (best,) = lone.picks(everything, [-math.inf], budget)
+    leasts = _leasts(said, bins)
+    chosen = _picks(table, said, everything, leasts, budget)
     return FittedPlan(
-        choices=tuple(table.choices(leasts, table.picks(everything, leasts, budget))),
-        accuracy=bootstrap(ours[:, 0].tolist(), bounds=(0.0, 1.0)),
-        cost=float(ours[:, 1].mean()),
-        best=alone[best].label,
-        best_accuracy=bootstrap(theirs[:, 0].tolist(), bounds=(0.0, 1.0)),
-        best_cost=float(theirs[:, 1].mean()),
+        choices=tuple(_choices(table, said, leasts, chosen)),
+        worth=worth(table, policy, lone, budget, seed),
     )
 
 
-def _two_fold(table: _Table, bins: int, budget: float, seed: int) -> Floats:
-    """Right and cost of each problem, shape (problems, 2), under the plan of the other half."""
-    order = sorted(table.names, key=lambda name: derive(seed, "fold", name))
-    first = np.isin(table.names, order[::2])
-    found = np.zeros((len(order), 2))
-    for fitted in (first, ~first):
-        leasts = _leasts(table.signal[fitted], bins)
-        picks = np.array(table.picks(fitted, leasts, budget))[_places(table.signal, leasts)]
-        rows = np.flatnonzero(~fitted)
-        found[rows, 0] = table.right[rows, picks[rows]]
-        found[rows, 1] = table.cost[rows, picks[rows]]
+def _picks(
+    table: Table, signal: Floats, rows: Mask, leasts: Sequence[float], budget: float
+) -> list[int]:
+    """For each bin the option, so that the mean cost over some problems stays within the budget.
+
+    For every price of a token, each bin takes what is best at that price; of all prices at which a
+    choice changes, the one that spends the budget best counts. What that leaves goes to the bins
+    that gain most by it.
+
+    Args:
+        table: Options on problems.
+        signal: Of the problems, shape (problems,).
+        rows: The problems that count.
+        leasts: Least values of the bins, the easiest first.
+        budget: Completion tokens a problem on average.
+    """
+    places = _places(signal[rows], leasts)
+    share = np.array([(places == b).mean() for b in range(len(leasts))])
+    inside = [np.flatnonzero(rows)[places == b] for b in range(len(leasts))]
+    right = np.array([table.right[i].mean(0) for i in inside])
+    cost = np.array([table.cost[i].mean(0) for i in inside])
+    best: tuple[float, float, list[int]] = (-1.0, 0.0, np.argmin(cost, axis=1).tolist())
+    for price in sorted({0.0, *_prices(right, cost)}):
+        found = np.argmax(right - price * cost, axis=1)
+        bin_ = np.arange(len(leasts))
+        total = float(share @ cost[bin_, found])
+        value = float(share @ right[bin_, found])
+        if total <= budget and (value, -total) > best[:2]:
+            best = (value, -total, found.tolist())
+    return _topped_up(best[2], share[:, None] * right, share[:, None] * cost, budget)
+
+
+def _choices(
+    table: Table, signal: Floats, leasts: Sequence[float], chosen: Sequence[int]
+) -> list[Choice]:
+    """What is done in each bin, with what came of it here."""
+    places = _places(signal, leasts)
+    found = []
+    for place, (least, pick) in enumerate(zip(leasts, chosen, strict=True)):
+        rows = places == place
+        means = float(table.right[rows, pick].mean()), float(table.cost[rows, pick].mean())
+        found.append(Choice(least, table.options[pick], int(rows.sum()), *means))
     return found
-
-
-def _common(options: Sequence[Option], signal: Mapping[ProblemId, float]) -> list[ProblemId]:
-    """The problems that all options were tried on, and the pilot."""
-    names = sorted(set(signal).intersection(*(o.right for o in options)))
-    if len(names) < 4:
-        raise ConfigError(
-            f"The arms have {len(names)} problems in common; a plan takes four at least.",
-            hint="Run all of them on the same problems.",
-        )
-    return names
-
-
-@dataclass(frozen=True)
-class _Table:
-    """The same as arrays: problems by options."""
-
-    options: Sequence[Option]
-    names: list[ProblemId]
-    signal: Floats
-    right: Floats
-    cost: Floats
-
-    @classmethod
-    def of(
-        cls,
-        options: Sequence[Option],
-        signal: Mapping[ProblemId, float],
-        names: list[ProblemId],
-    ) -> _Table:
-        """Some options on some problems."""
-        if not options:
-            raise ConfigError("There is no arm to choose from.", hint="Name folders of runs.")
-        return cls(
-            options,
-            names,
-            np.array([signal[name] for name in names]),
-            np.array([[o.right[name] for o in options] for name in names]),
-            np.array([[o.cost[name] for o in options] for name in names]),
-        )
-
-    def check(self, budget: float) -> None:
-        """Refuse a budget that pays nothing."""
-        cheapest = self.cost.mean(0).min()
-        if not budget >= cheapest:
-            raise ConfigError(
-                f"The budget is {budget:g} tokens a problem, and the cheapest choice takes"
-                f" {cheapest:.0f}, its pilot included.",
-                hint="Raise --budget, or lower --pilot.",
-            )
-
-    def picks(self, rows: NDArray[np.bool_], leasts: Sequence[float], budget: float) -> list[int]:
-        """For each bin the option, so that the mean cost over these problems stays within budget.
-
-        For every price of a token, each bin takes what is best at that price; of all prices at
-        which a choice changes, the one that spends the budget best counts. What that leaves goes
-        to the bins that gain most by it.
-        """
-        places = _places(self.signal[rows], leasts)
-        share = np.array([(places == b).mean() for b in range(len(leasts))])
-        inside = [np.flatnonzero(rows)[places == b] for b in range(len(leasts))]
-        right = np.array([self.right[i].mean(0) for i in inside])
-        cost = np.array([self.cost[i].mean(0) for i in inside])
-        best: tuple[float, float, list[int]] = (-1.0, 0.0, np.argmin(cost, axis=1).tolist())
-        for price in sorted({0.0, *_prices(right, cost)}):
-            picks = np.argmax(right - price * cost, axis=1)
-            bin_ = np.arange(len(leasts))
-            total = float(share @ cost[bin_, picks])
-            value = float(share @ right[bin_, picks])
-            if total <= budget and (value, -total) > best[:2]:
-                best = (value, -total, picks.tolist())
-        return _topped_up(best[2], share[:, None] * right, share[:, None] * cost, budget)
-
-    def choices(self, leasts: Sequence[float], picks: Sequence[int]) -> list[Choice]:
-        """What is done in each bin, with what came of it here."""
-        places = _places(self.signal, leasts)
-        found = []
-        for place, (least, pick) in enumerate(zip(leasts, picks, strict=True)):
-            rows = places == place
-            means = float(self.right[rows, pick].mean()), float(self.cost[rows, pick].mean())
-            found.append(Choice(least, self.options[pick], int(rows.sum()), *means))
-        return found
 
 
 def _topped_up(picks: list[int], right: Floats, cost: Floats, budget: float) -> list[int]:
@@ -251,6 +171,6 @@ def _leasts(signal: Floats, bins: int) -> list[float]:
     return [*sorted(cuts - {float(ranked[0])}, reverse=True), -math.inf]
 
 
-def _places(signal: Floats, leasts: Sequence[float]) -> NDArray[np.int64]:
+def _places(signal: Floats, leasts: Sequence[float]) -> Places:
     """The bin of each problem."""
     return np.array([next(b for b, least in enumerate(leasts) if s >= least) for s in signal])

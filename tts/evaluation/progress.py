@@ -100,6 +100,14 @@ class Display:
             self.say(f"{tally.label}: {counts}, {tally.status(ended=ended)}")
 
 
+def _clock(seconds: float) -> str:
+    """Seconds as people say them."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes, hours = seconds / 60, seconds / 3600
+    return f"{minutes:.0f} min" if minutes < 100 else f"{hours:.1f} h"
+
+
 def _bars(console: Console) -> Progress:
     return Progress(
         TextColumn("{task.description}", style="bold"),
@@ -118,14 +126,15 @@ class _Tally:
         self.done = self.spent_here = 0
         self.spent = Usage()
         self._budget = budget
-        self._right = self._valid = 0
+        self._right = self._graded = self._failed = 0
         self._started = time.monotonic()
 
     def count(self, outcome: Outcome, *, now: bool = True) -> None:
         """Count a problem, of this sitting (`now`) or of an earlier one."""
         self.done += 1
         self.spent_here += now
-        self._valid += not outcome.failed
+        self._failed += outcome.failed
+        self._graded += outcome.graded and not outcome.failed
         self._right += outcome.correct
 
     def status(self, *, ended: bool) -> str:
@@ -134,15 +143,20 @@ class _Tally:
         parts = []
         if self.spent.completion_tokens:
             parts.append(f"{self.spent.completion_tokens / seconds:,.0f} tokens/s")
-        if self._valid:
-            parts.append(f"accuracy {100 * self._right / self._valid:.1f}%")
+        if self._graded:
+            parts.append(f"accuracy {100 * self._right / self._graded:.1f}%")
+        if self._failed:
+            parts.append(f"{self._failed:,} failed")
+        if self.spent.usd:
+            parts.append(f"${self.spent.usd:,.2f}")
         left = self._budget_left()
         if left is not None:
             parts.append(f"budget left {100 * left:.0f}%")
         if ended:
             parts.append(f"{seconds:.1f} s")
         elif self.spent_here:
-            parts.append(f"{seconds / self.spent_here * (self.total - self.done):.0f} s to go")
+            left = seconds / self.spent_here * (self.total - self.done)
+            parts.append(f"{_clock(left)} to go")
         return ", ".join(parts)
 
     def _budget_left(self) -> float | None:

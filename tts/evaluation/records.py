@@ -63,7 +63,9 @@ class CandidateRecord(BaseModel):
 
     answer: str | None = Field(description="The answer in it; null if none could be extracted.")
     key: str | None = Field(description="Equal answers have equal keys.")
-    correct: bool = Field(description="Whether it is right; an answer of null is not.")
+    correct: bool | None = Field(
+        description="Whether it is right; an answer of null is not. Null if that is not known."
+    )
     score: ScoreRecord | None = Field(description="What the verifier said; null if none was asked.")
     finish: str | None = Field(description="Why it ended: stop, step, length or abort.")
     clock: int = Field(description="Sequential tokens at which it was known.")
@@ -113,18 +115,26 @@ class DecisionRecord(BaseModel):
 class Record(BaseModel):
     """One problem, solved once under one configuration."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_by_name=True)
 
     configuration: str = Field(description="Hash of all that decides the outcome.")
-    problem_id: str = Field(description="Of the problem.")
+    problem_id: str = Field(
+        validation_alias="id", serialization_alias="id", description="Of the problem."
+    )
     repeat: int = Field(default=0, description="Which independent repetition.")
     arm: str = Field(description="Label under which it was first run.")
     status: Status = Field(description="done, exhausted (the budget ended it) or failed.")
     limit: str = Field(default="", description="The field of the budget that ran out.")
     error: str = Field(default="", description="What went wrong, if it failed.")
     answer: str | None = Field(default=None, description="The final answer; null if none.")
-    correct: bool | None = Field(default=None, description="Null if it failed: not a wrong answer.")
-    gold: str = Field(description="The right answer.")
+    text: str | None = Field(
+        default=None, description="All that the final answer says, if it was to be kept here."
+    )
+    correct: bool | None = Field(
+        default=None, description="Null if it failed, or if no right answer is known: not wrong."
+    )
+    gold: str | None = Field(default=None, description="The right answer, if one is known.")
+    asked: str = Field(default="", description="Hash of what was asked; empty: not known.")
     usage: dict[str, int | float] = Field(description="What it cost, as `tts.Usage`.")
     candidates: tuple[CandidateRecord, ...] = Field(default=(), description="As sampled.")
     decisions: tuple[DecisionRecord, ...] = Field(default=(), description="As decided.")
@@ -157,10 +167,16 @@ class Record(BaseModel):
             correct=bool(self.correct),
             covered=covered,
             answered=self.answer is not None,
+            graded=self.correct is not None,
             usage=Usage(**self.usage),  # type: ignore[arg-type]
             elapsed=self.elapsed,
             limit=self.limit,
+            asked=self.asked,
         )
+
+    def line(self) -> bytes:
+        """The record as a line of a file, without its end."""
+        return self.model_dump_json(by_alias=True).encode()
 
     @classmethod
     def failure(cls, result: Result, error: Exception, **about: object) -> Self:
@@ -181,12 +197,13 @@ class Record(BaseModel):
         )
 
     @classmethod
-    async def graded(cls, result: Result, grade: Grade, **about: object) -> Self:
+    async def ended(cls, result: Result, grade: Grade | None, **about: object) -> Self:
         """The record of a problem that came to an end.
 
         Args:
             result: What came of it.
-            grade: Grades an answer; asked once for each different text.
+            grade: Grades an answer; asked once for each different text. None if no right answer is
+                known.
             **about: The fields that the result does not know: arm, configuration, gold, ...
 
         Raises:
@@ -195,13 +212,13 @@ class Record(BaseModel):
         texts = {c.answer.text for c in result.candidates if c.answer}
         if result.answer is not None:
             texts.add(result.answer)
-        marks = {text: await grade(text) for text in sorted(texts)}
+        marks = {text: await grade(text) for text in sorted(texts)} if grade else None
         return cls.model_validate(
             {
                 **about,
                 **_common(result),
                 "answer": result.answer,
-                "correct": result.answer is not None and marks[result.answer],
+                "correct": _mark(result.answer, marks),
                 "candidates": [_candidate(c, marks) for c in result.candidates],
             }
         )
@@ -215,12 +232,14 @@ class Outcome:
         problem_id: Of the problem.
         repeat: Which independent repetition.
         status: As in the record.
-        correct: Whether the final answer is right; False if it failed.
+        correct: Whether the final answer is right; False if it failed, or was not graded.
         covered: Whether any candidate is right, chosen or not.
         answered: Whether there is a final answer.
         usage: What it cost.
         elapsed: Wall clock of the arm (s) when it ended.
         limit: The field of the budget that ran out, or empty.
+        graded: Whether anybody knows if it is right.
+        asked: Hash of what was asked; empty if it is not known.
     """
 
     problem_id: str
@@ -232,6 +251,8 @@ class Outcome:
     usage: Usage
     elapsed: float
     limit: str = ""
+    graded: bool = True
+    asked: str = ""
 
     @property
     def failed(self) -> bool:
@@ -256,12 +277,18 @@ def _common(result: Result) -> dict[str, object]:
     }
 
 
-def _candidate(candidate: Candidate, marks: Mapping[str, bool]) -> CandidateRecord:
+def _mark(answer: str | None, marks: Mapping[str, bool] | None) -> bool | None:
+    if marks is None:
+        return None
+    return answer is not None and marks[answer]
+
+
+def _candidate(candidate: Candidate, marks: Mapping[str, bool] | None) -> CandidateRecord:
     answer, node = candidate.answer, candidate.trajectory
     return CandidateRecord(
         answer=answer.text if answer else None,
         key=answer.key if answer else None,
-        correct=answer is not None and marks[answer.text],
+        correct=_mark(answer.text if answer else None, marks),
         score=ScoreRecord.of(candidate.score),
         finish=node.finish,
         clock=node.clock,

@@ -84,6 +84,12 @@ def notes(rows: Sequence[Row]) -> list[str]:
                 " no accuracy, and the same command runs them again."
             )
     for row in rows:
+        if 0 < row.n_ungraded < row.n_solved:
+            said.append(
+                f"{row.strategy}: the accuracy is that of {row.n_solved - row.n_ungraded:,} of"
+                f" {row.n_solved:,} problems; no right answer is known of the others."
+            )
+    for row in rows:
         if row.total_limit:
             said.append(
                 f"{row.strategy}: {row.total_limit} was spent before all was done;"

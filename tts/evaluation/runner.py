@@ -6,10 +6,11 @@ import asyncio
 import hashlib
 import json
 import time
-from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Coroutine, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
+from itertools import islice
 from typing import Protocol, TypeGuard
 
 from tts.budget import Budget
@@ -25,13 +26,18 @@ from tts.evaluation.records import Outcome, Record
 from tts.evaluation.store import Expected, Store
 from tts.evaluation.summary import Names, Row
 from tts.evaluation.trees import Keep, TreeRecord
+from tts.executors import Executor
 from tts.protocols import Backend
 from tts.solve import Setup, solve_all
 from tts.tasks import Item, Task
+from tts.tasks.task import fingerprint
 from tts.types import Event, Problem, Result, Trajectory
 
 GRADING_GRACE = 2.0
 """Seconds that answers being graded get when a run is interrupted."""
+
+SYNC_SECONDS = 5.0
+"""What a power cut may take: the records of so many seconds."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,11 @@ class Arm:
         keep: How much is kept of what was written on the way.
         total_budget: Limits for all its problems and repeats together, all sittings included; None
             for none.
+        open_ended: Whether the task is a stream of requests, and no data set: some may have no
+            known answer, or not fit the model (these fail alone), and more may be added later. The
+            records hold the whole text of the final answer then.
+        executor: Where it is solved, by the same setup, which is then not started here; None for
+            this process.
     """
 
     label: str
@@ -57,10 +68,13 @@ class Arm:
     repeats: int = 1
     keep: Keep = "texts"
     total_budget: Budget | None = None
+    open_ended: bool = False
+    executor: Executor | None = None
 
     def expected(self, task: Task) -> Expected:
         """What a run of this arm on a task consists of."""
-        text = json.dumps([self.config, task.digest], sort_keys=True, default=str)
+        asked = "" if self.open_ended else task.digest
+        text = json.dumps([self.config, asked], sort_keys=True, default=str)
         digest = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
         return Expected(digest, frozenset(item.problem.id for item in task), self.repeats)
 
@@ -131,6 +145,9 @@ async def evaluate(
     store: Store,
     concurrency: int = 64,
     watcher: Watcher | None = None,
+    retry_failed: bool = True,
+    limit: int | None = None,
+    stop: asyncio.Event | None = None,
 ) -> Row:
     """Evaluate an arm on a task, and keep a record of each problem as it ends.
 
@@ -141,6 +158,9 @@ async def evaluate(
             had failed.
         concurrency: Most problems in flight, at least 1.
         watcher: Is told how it goes.
+        retry_failed: Whether problems that failed in an earlier sitting are taken up again.
+        limit: Most problems to solve in this sitting; None for all.
+        stop: Once it is set, no further problem is begun; those in flight go on to their end.
 
     Returns:
         The summary; the records are in the store.
@@ -151,26 +171,80 @@ async def evaluate(
         EngineDead: The engine has died for good; what had ended before is in the store.
         OSError: A record could not be written.
     """
-    check(task, arm.setup)
-    sitting = _Sitting(task, arm, store, watcher)
-    earlier, done = store.outcomes(arm.label), store.done(arm.label)
-    todo = [
-        replace(item.problem, repeat=repeat)
-        for item in task
-        for repeat in range(arm.repeats)
-        if (item.problem.id, repeat) not in done
-    ]
+    earlier = store.outcomes(arm.label)
+    if arm.open_ended:
+        _check_unchanged(task, earlier)
+    else:
+        check(task, arm.setup)
+    done = {(o.problem_id, o.repeat) for o in earlier if not (o.failed and retry_failed)}
+    todo = _Todo(task, arm.repeats, done, limit, stop)
+    sitting = _Sitting(task, arm, store, watcher, todo)
     if todo:
-        await arm.setup.start()
+        await (arm.executor or arm.setup).start()
     if watcher:
         watcher.begin(arm, len(todo) + len(done), earlier)
     if todo:
         sitting.start()
-        await sitting.run(todo, concurrency)
+        await sitting.run(concurrency)
     row = Row.of(arm.label, arm.names, sitting.configuration, store.outcomes(arm.label))
     if watcher:
         watcher.end(row)
     return row
+
+
+def _check_unchanged(task: Task, earlier: Sequence[Outcome]) -> None:
+    """Refuse to go on where other questions were asked under the same names.
+
+    Raises:
+        ConfigError: A problem is not the one that was answered.
+    """
+    asked = {outcome.problem_id: outcome.asked for outcome in earlier}
+    for item in task if asked else ():
+        name = item.problem.id
+        if asked.get(name) and asked[name] != fingerprint(item.problem):
+            raise ConfigError(
+                f"Task {task.name}: problem {name!r} is not the one that was answered before; its"
+                " text has changed.",
+                hint="Give it another id, or choose another folder.",
+            )
+
+
+class _Todo:
+    """What is left to do, read from the task only when it is asked for.
+
+    Attributes:
+        items: By problem and repeat, those that were handed out and not yet taken back.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        repeats: int,
+        done: Collection[tuple[str, int]],
+        limit: int | None,
+        stop: asyncio.Event | None,
+    ) -> None:
+        self._task, self._repeats, self._done = task, repeats, done
+        self._stop = stop
+        left = len(task) * repeats - len(done)
+        self._count = left if limit is None else min(limit, left)
+        self.items: dict[tuple[str, int], Item] = {}
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Problem]:
+        return islice(self._problems(), self._count)
+
+    def _problems(self) -> Iterator[Problem]:
+        for item in self._task:
+            for repeat in range(self._repeats):
+                if self._stop is not None and self._stop.is_set():
+                    return
+                key = (item.problem.id, repeat)
+                if key not in self._done:
+                    self.items[key] = item
+                    yield replace(item.problem, repeat=repeat) if repeat else item.problem
 
 
 def _hopeless(error: Exception | None) -> TypeGuard[Exception]:
@@ -182,11 +256,12 @@ def _hopeless(error: Exception | None) -> TypeGuard[Exception]:
 class _Sitting:
     """One go at an arm, from its start or a resumption to its end or an interruption."""
 
-    def __init__(self, task: Task, arm: Arm, store: Store, watcher: Watcher | None) -> None:
+    def __init__(
+        self, task: Task, arm: Arm, store: Store, watcher: Watcher | None, todo: _Todo
+    ) -> None:
         self._arm, self._store, self._watcher = arm, store, watcher
-        self._task = task
-        self._items: dict[str, Item] = {item.problem.id: item for item in task}
-        self.configuration = arm.expected(task).configuration
+        self._task, self._todo = task, todo
+        self.configuration = store.configuration(arm.label)
         self._grading: set[asyncio.Task[None]] = set()
         self._spent = store.spent(arm.label)
         self._started = 0.0
@@ -195,32 +270,44 @@ class _Sitting:
         """Start the clock, behind the time of earlier sittings."""
         self._started = time.monotonic() - self._spent.seconds
 
-    async def run(self, problems: Sequence[Problem], concurrency: int) -> None:
+    async def run(self, concurrency: int) -> None:
         """Solve, and grade beside the solving: a slow grader must not keep the engine waiting."""
+        syncing = asyncio.create_task(self._sync())
         try:
-            async with aclosing(self._solve(problems, concurrency)) as results:
+            async with aclosing(self._solve(concurrency)) as results:
                 async for result in results:
                     if _hopeless(result.error):
                         raise result.error
+                    if syncing.done():
+                        syncing.result()
                     self._spawn(self._keep(result))
             await asyncio.gather(*self._grading)
         finally:
             if self._grading:
                 await asyncio.wait(self._grading, timeout=GRADING_GRACE)
-            for task in self._grading:
+            for task in (syncing, *self._grading):
                 task.cancel()
 
-    def _solve(self, problems: Sequence[Problem], concurrency: int) -> AsyncGenerator[Result]:
-        setup = self._arm.setup
+    async def _sync(self) -> None:
+        """Bring what was recorded to the disk, again and again; the end of the store does too."""
+        while True:
+            await asyncio.sleep(SYNC_SECONDS)
+            await asyncio.to_thread(self._store.sync)
+
+    def _solve(self, concurrency: int) -> AsyncGenerator[Result]:
+        setup, total = self._arm.setup, self._arm.total_budget
+        on_event = self._watcher.on_event if self._watcher else None
+        if (executor := self._arm.executor) is not None:
+            return executor.solve(
+                self._todo,
+                concurrency=concurrency,
+                total_budget=total,
+                spent=self._spent,
+                on_event=on_event,
+            )
         options = {f.name: getattr(setup, f.name) for f in fields(setup)}
-        options["on_event"] = self._watcher.on_event if self._watcher else None
-        return solve_all(
-            problems,
-            concurrency=concurrency,
-            total_budget=self._arm.total_budget,
-            spent=self._spent,
-            **options,
-        )
+        options |= {"on_event": on_event, "total_budget": total, "spent": self._spent}
+        return solve_all(self._todo, concurrency=concurrency, **options)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         """Start a grading, and raise what an earlier one could not record (a full disk, say)."""
@@ -232,10 +319,14 @@ class _Sitting:
 
     async def _keep(self, result: Result) -> None:
         """Grade and record a result, and tell the watcher."""
+        item = self._todo.items[result.problem_id, result.repeat]
+        open_ended = self._arm.open_ended
         about = {
             "arm": self._arm.label,
             "configuration": self.configuration,
-            "gold": self._items[result.problem_id].gold,
+            "gold": item.gold,
+            "asked": fingerprint(item.problem),
+            "text": result.best.trajectory.text if open_ended and result.best else None,
             "seed": self._arm.setup.seed,
             "elapsed": time.monotonic() - self._started,
             "sitting": self._spent.seconds,
@@ -243,8 +334,9 @@ class _Sitting:
         error: Exception | None = result.error
         if error is None:
             try:
-                grade = partial(self._task.grade, result.problem_id)
-                record = await Record.graded(result, grade, **about)
+                known = item.gold is not None
+                grade = partial(self._task.grade, result.problem_id) if known else None
+                record = await Record.ended(result, grade, **about)
             except GradingError as fault:
                 error = fault
         if error is not None:
@@ -254,5 +346,6 @@ class _Sitting:
             tokens = self._arm.keep == "tokens"
             tree = TreeRecord.of(result, self.configuration, tokens=tokens)
         self._store.append(record, tree)
+        del self._todo.items[result.problem_id, result.repeat]
         if self._watcher:
             self._watcher.keep(record.outcome)

@@ -87,6 +87,11 @@ def read_run(folder: Path, problems: Mapping[str, Problem]) -> dict[str, list[Sa
     pools: dict[tuple[str, str], list[Trajectory]] = {}
     golds: dict[str, str] = {}
     for record in _last(read(folder / RESULTS)):
+        if record.gold is None:
+            raise ConfigError(
+                f"{folder}: no right answer of problem {record.problem_id!r} is known.",
+                hint="Give the lines of the input an answer, and run them into another folder.",
+            )
         if record.problem_id not in problems:
             raise ConfigError(
                 f"The task has no problem {record.problem_id!r}, which {folder} holds samples of.",

@@ -7,8 +7,12 @@ record has its tree; a tree without a record is what a kill left, and nobody ask
 
 A folder holds one run. Opening it again with the same configuration continues an unfinished run;
 whatever else is found there (a finished run, another configuration) is moved to `earlier/1`,
-`earlier/2`, ... inside the folder, so that results are neither mixed nor lost. Files of an earlier
-version are brought to the present schema when they are opened.
+`earlier/2`, ... inside the folder, so that results are neither mixed nor lost; or, where the folder
+is to be one thing for ever, it is refused. Files of an earlier version are brought to the present
+schema when they are opened.
+
+A line that was written survives the end of its process, however it comes. A power cut may take what
+was written since the last `sync`.
 """
 
 from __future__ import annotations
@@ -43,7 +47,7 @@ FILES = (
 
 _TEXT = rb'"(?:[^"\\]|\\.)*"'
 _KEY = re.compile(
-    rb'\{"configuration": ?(%s), ?"problem_id": ?(%s), ?"repeat": ?(\d+),' % (_TEXT, _TEXT)
+    rb'\{"configuration": ?(%s), ?"(?:problem_)?id": ?(%s), ?"repeat": ?(\d+),' % (_TEXT, _TEXT)
 )
 
 
@@ -85,14 +89,19 @@ class Store:
     Args:
         folder: Of the run; made if it is not there.
         arms: What the run consists of, by the label of the arm.
+        lasting: Whether the folder is for this configuration alone: a finished run in it goes on,
+            should there be more to do, and another configuration is refused.
 
     Attributes:
         moved: Where an earlier run was moved, if one was in the way.
         continued: Number of problems that were already done, over all arms.
     """
 
-    def __init__(self, folder: Path, arms: Mapping[str, Expected]) -> None:
+    def __init__(
+        self, folder: Path, arms: Mapping[str, Expected], *, lasting: bool = False
+    ) -> None:
         self.folder = folder
+        self._lasting = lasting
         self.moved: Path | None = None
         self.continued = 0
         self._arms = arms
@@ -103,8 +112,8 @@ class Store:
         """Open, lock and repair the files.
 
         Raises:
-            ConfigError: They cannot be written to, another process writes to them, or a line
-                cannot be understood.
+            ConfigError: They cannot be written to, another process writes to them, a line cannot
+                be understood, or another configuration's results are in the way and must stay.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -114,7 +123,9 @@ class Store:
                 f"The folder {self.folder} cannot be written to: {error.strerror}.",
                 hint="Choose another folder with hydra.run.dir=...",
             ) from error
-        if self._foreign() or self._finished() or self._bare():
+        if self._lasting:
+            self._refuse_others()
+        elif self._foreign() or self._finished() or self._bare():
             self.moved = self._move_aside()
             self._close()
             self._open()
@@ -139,9 +150,13 @@ class Store:
             OSError: The disk is full, say; nothing of the record is left then.
         """
         if tree is not None:
-            self._trees.append(tree.model_dump_json(exclude_none=True).encode())
-        offset = self._results.append(record.model_dump_json().encode())
+            self._trees.append(tree.line())
+        offset = self._results.append(record.line())
         self._keep(record, offset)
+
+    def configuration(self, arm: str) -> str:
+        """Hash of all that decides the outcome of an arm."""
+        return self._arms[arm].configuration
 
     def outcomes(self, arm: str) -> list[Outcome]:
         """What came of each problem and repeat of an arm, failed ones included."""
@@ -155,6 +170,20 @@ class Store:
     def done(self, arm: str) -> set[tuple[str, int]]:
         """Problem and repeat of all of an arm that need not be run again: what did not fail."""
         return {(o.problem_id, o.repeat) for o in self.outcomes(arm) if not o.failed}
+
+    def sync(self) -> None:
+        """Wait until all that was written would survive a power cut; may be called in a thread.
+
+        Raises:
+            OSError: The disk has failed.
+        """
+        self._trees.sync()
+        self._results.sync()
+
+    @property
+    def size(self) -> int:
+        """Bytes of records and trees."""
+        return self._results.size + self._trees.size
 
     def spent(self, arm: str) -> Usage:
         """What all records of an arm have cost, those of failed attempts at a problem included.
@@ -200,6 +229,17 @@ class Store:
     def _foreign(self) -> bool:
         """Whether a record belongs to another run than this one."""
         return any(all(key not in arm for arm in self._arms.values()) for key in self._index)
+
+    def _refuse_others(self) -> None:
+        configurations = {arm.configuration for arm in self._arms.values()}
+        found = next((key for key in self._index if key.configuration not in configurations), None)
+        if found is None and not self._bare():
+            return
+        self._close()
+        raise ConfigError(
+            f"{self.folder} holds results of another configuration.",
+            hint="Choose another folder, or go on with the settings in its config.yaml.",
+        )
 
     def _finished(self) -> bool:
         return (self.folder / SUMMARY).exists() and all(

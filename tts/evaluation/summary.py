@@ -1,7 +1,8 @@
 """From records to the rows of `summary.json`.
 
-Accuracy is taken over the problems that did not fail: a fault says nothing of the strategy, while
-an answer that is missing, or cut off by the budget, counts as wrong. Tokens, calls, FLOPs and
+Accuracy is taken over the problems that did not fail and whose right answer is known: a fault says
+nothing of the strategy, while an answer that is missing, or cut off by the budget, counts as wrong.
+Tokens, calls, FLOPs and
 dollars are totals over all problems, failed ones included, since they were spent.
 """
 
@@ -49,6 +50,9 @@ class Row(Names):
     n_repeats: int = Field(default=1, description="How often each problem was solved.")
     n_solved: int = Field(description="Problems times repeats, failed ones included.")
     n_failed: int = Field(description="Ended by a fault; in no accuracy.")
+    n_ungraded: int = Field(
+        default=0, description="Ended, but no right answer is known; in no accuracy."
+    )
     n_unanswered: int = Field(description="Without an answer; they count as wrong.")
     n_exhausted: int = Field(description="Ended by the budget.")
     n_starved: int = Field(
@@ -57,7 +61,7 @@ class Row(Names):
     total_limit: str = Field(
         default="", description="Field of the total budget that ran out, empty if none did."
     )
-    accuracy: float | None = Field(description="0 to 1; null if every problem failed.")
+    accuracy: float | None = Field(description="0 to 1; null if no problem could be graded.")
     accuracy_low: float | None = Field(description="Lower end of the 95% interval.")
     accuracy_high: float | None = Field(description="Upper end of the 95% interval.")
     coverage: float | None = Field(description="Part of the problems with any right candidate.")
@@ -101,7 +105,7 @@ class Row(Names):
             label: Of the arm.
             names: What it is made of.
             configuration: Hash of all that decides the outcome.
-            outcomes: One a problem and repeat, at least one.
+            outcomes: One a problem and repeat.
         """
         valid = [o for o in outcomes if not o.failed]
         interval = accuracy(by_problem(outcomes))
@@ -109,9 +113,10 @@ class Row(Names):
         totals = {key: sum(getattr(o.usage, key) for o in outcomes) for key in _TOTALS}
         outcome = {
             "n_problems": len({o.problem_id for o in outcomes}),
-            "n_repeats": 1 + max(o.repeat for o in outcomes),
+            "n_repeats": 1 + max((o.repeat for o in outcomes), default=0),
             "n_solved": len(outcomes),
             "n_failed": len(outcomes) - len(valid),
+            "n_ungraded": sum(not o.graded for o in valid),
             "n_unanswered": sum(not o.answered for o in valid),
             "n_exhausted": sum(o.status == "exhausted" for o in valid),
             "n_starved": sum(o.starved for o in valid),
@@ -120,7 +125,7 @@ class Row(Names):
             "accuracy_low": interval.low if interval else None,
             "accuracy_high": interval.high if interval else None,
             "coverage": cover.mean if cover else None,
-            "seconds": max(o.elapsed for o in outcomes),
+            "seconds": max((o.elapsed for o in outcomes), default=0.0),
         }
         about = {"strategy": label, "configuration": configuration}
         return cls.model_validate({**about, **names.model_dump(), **outcome, **totals})
@@ -148,7 +153,7 @@ class Row(Names):
 
     def per_problem(self, field: str) -> float:
         """The mean of a total over problems and repeats."""
-        return float(getattr(self, field)) / self.n_solved
+        return float(getattr(self, field)) / max(1, self.n_solved)
 
     def price_of_a_point(self, reference: Row) -> float | None:
         """Completion tokens a problem, for each point of accuracy gained over a reference.
@@ -174,10 +179,10 @@ _TOTALS = (
 def by_problem(
     outcomes: Sequence[Outcome], field: Literal["correct", "covered"] = "correct"
 ) -> dict[str, list[bool]]:
-    """Whether each problem was solved, one entry a repeat; failed ones are left out."""
+    """Whether each problem was solved, one entry a repeat; only of those that were graded."""
     found: dict[str, list[bool]] = {}
     for outcome in sorted(outcomes, key=lambda o: o.repeat):
-        if not outcome.failed:
+        if not outcome.failed and outcome.graded:
             found.setdefault(outcome.problem_id, []).append(getattr(outcome, field))
     return found
 

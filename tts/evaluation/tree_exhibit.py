@@ -28,18 +28,18 @@ class Verdict:
 
     Attributes:
         answer: The answer in it; None if none could be extracted.
-        correct: Whether it is right.
+        correct: Whether it is right; None if nobody knows.
         copies: How many candidates end here, at least 1.
     """
 
     answer: str | None
-    correct: bool
+    correct: bool | None
     copies: int
 
     @property
     def mark(self) -> str:
-        """A sign for right or wrong."""
-        return "✓" if self.correct else "✗"
+        """A sign for right, wrong or not graded."""
+        return {True: "✓", False: "✗", None: "·"}[self.correct]
 
     def __str__(self) -> str:
         times = f" ×{self.copies}" if self.copies > 1 else ""
@@ -106,12 +106,15 @@ class Exhibit:
             return ""
         if record.failed:
             return f"A fault ended it: {record.error.rstrip('.')}."
+        right = "" if record.gold is None else f"; {record.gold} is right"
         if record.answer is None:
-            said = f"There is no answer; {record.gold} is right."
+            said = f"There is no answer{right}."
+        elif record.correct is None:
+            said = f"The answer is {record.answer}; nobody knows whether it is right."
         elif record.correct:
             said = f"The answer is {record.answer}, which is right."
         else:
-            said = f"The answer is {record.answer}, which is wrong; {record.gold} is right."
+            said = f"The answer is {record.answer}, which is wrong{right}."
         limit = f" The budget ended it: {record.limit}." if record.limit else ""
         untold = record.answer is not None and self.tree.chosen is None
         return (

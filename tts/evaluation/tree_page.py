@@ -147,7 +147,7 @@ def _classes(exhibit: Exhibit, node: int) -> Iterator[str]:
     if at["chosen"]:
         yield "chosen"
     if verdict := exhibit.verdicts.get(node):
-        yield "right" if verdict.correct else "wrong"
+        yield {True: "right", False: "wrong", None: "ungraded"}[verdict.correct]
 
 
 def _mark(exhibit: Exhibit, node: int) -> str:

@@ -17,6 +17,7 @@ from rich.text import Text
 from tts.evaluation.tree_exhibit import Exhibit, one_line
 from tts.evaluation.tree_graph import ROOT
 
+_COLOURS = {True: "green", False: "red", None: ""}
 _BARS = "▁▂▃▄▅▆▇█"
 _DEEPEST = 24  # characters of indentation
 _LONGEST = 300  # characters of a node's text; the terminal cuts them further
@@ -125,7 +126,7 @@ class _Drawing:
         bar = " " if tone is None else _BARS[min(7, int(8 * tone))]
         score = f"{at['score']:>7.3g}" if "score" in at else ""
         verdict = self._exhibit.verdicts.get(line.node)
-        mark = (f"{verdict}  ", "green" if verdict.correct else "red") if verdict else ""
+        mark = (f"{verdict}  ", _COLOURS[verdict.correct]) if verdict else ""
         written = "(the prompt)" if line.node == ROOT else one_line(at["text"][:_LONGEST])
         style = "bold" if at["chosen"] else ""
         ended = at.get("finish", "") if at["origin"] == "model" else at["origin"]

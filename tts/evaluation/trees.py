@@ -42,10 +42,12 @@ class NodeRecord(BaseModel):
 class TreeRecord(BaseModel):
     """The tree of one record, with the same key."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_by_name=True)
 
     configuration: str = Field(description="As in the record.")
-    problem_id: str = Field(description="As in the record.")
+    problem_id: str = Field(
+        validation_alias="id", serialization_alias="id", description="As in the record."
+    )
     repeat: int = Field(default=0, description="As in the record.")
     nodes: tuple[NodeRecord, ...] = Field(description="Parents stand before their children.")
     candidates: tuple[int, ...] = Field(
@@ -87,6 +89,10 @@ class TreeRecord(BaseModel):
             chosen=chosen,
             details=dict(result.details),
         )
+
+    def line(self) -> bytes:
+        """The tree as a line of a file, without its end."""
+        return self.model_dump_json(by_alias=True, exclude_none=True).encode()
 
     def trajectories(self) -> list[Trajectory]:
         """The candidates as they were, with scores; log-probabilities where they were kept."""

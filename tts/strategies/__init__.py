@@ -1,6 +1,6 @@
 """Search strategies, one algorithm a file."""
 
-from tts.strategies._plan import Bin
+from tts.strategies._rules import Bin
 from tts.strategies._steps import Stepper
 from tts.strategies.a_star import AStar
 from tts.strategies.adaptive_sampling import AdaptiveSampling

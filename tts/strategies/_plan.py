@@ -1,42 +1,27 @@
-"""A plan: what to do with problems of each difficulty, inline or from a file of `tts plan`.
+"""A file of `tts plan`: which strategy for which pilot, fitted on the answers of one model.
 
-Knows how difficulty is measured and how a file is read; runs nothing. A file is fitted to one
-model, and is refused for another.
+Knows how it is read and checked; runs nothing. There are two kinds: bins, and a regression. Both
+are refused for another model.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, is_dataclass
+from collections.abc import Mapping
+from dataclasses import is_dataclass
 from importlib import import_module
-from itertools import pairwise
 from pathlib import Path
-from statistics import fmean
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from tts._author import Author
 from tts.errors import ConfigError
 from tts.protocols import Strategy
-from tts.types import Candidate
+from tts.signals.pilot import Signal
+from tts.strategies._rules import Bin, Bins, Forecast, Regression
 
-Signal = Literal["agreement", "score"]
 _HINT = "Make one: tts plan RESULTS --budget N --out FILE."
-
-
-@dataclass(frozen=True)
-class Bin:
-    """Problems of like difficulty, and what is done with them.
-
-    Args:
-        strategy: Runs on what the pilot has left.
-        least: Least value of the pilot's signal; a bin with -inf takes what no other does.
-    """
-
-    strategy: Strategy
-    least: float = -math.inf
 
 
 class BinRecord(BaseModel):
@@ -48,48 +33,24 @@ class BinRecord(BaseModel):
     strategy: dict[str, Any] = Field(description="`_target_` and its settings.")
 
 
-class PlanRecord(BaseModel):
-    """A plan, as a file says it."""
+class OptionRecord(BaseModel):
+    """What a strategy is expected to come to, as a file says it."""
 
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    strategy: dict[str, Any] = Field(description="`_target_` and its settings.")
+    right: tuple[float, ...] = Field(description="Logit of the chance to be right: see `Forecast`.")
+    tokens: tuple[float, ...] = Field(description="Logarithm of the tokens: see `Forecast`.")
+
+
+class _Plan(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: Author = Field(description="Whose answers it was fitted on.")
     signal: Signal = Field(description="What the pilot measures.")
     pilot: int = Field(ge=1, description="Samples of the pilot.")
-    bins: tuple[BinRecord, ...] = Field(min_length=1, description="The easiest first.")
     budget: float = Field(description="Completion tokens a problem that it was fitted to.")
     n_problems: int = Field(description="Problems in the fit.")
-
-    @classmethod
-    def read(cls, path: str | Path) -> PlanRecord:
-        """Read a file.
-
-        Raises:
-            ConfigError: It cannot be read, or holds something else.
-        """
-        try:
-            return cls.model_validate_json(Path(path).expanduser().read_bytes())
-        except OSError as error:
-            raise ConfigError(
-                f"strategy.plan: {path} cannot be read: {error.strerror}.", hint=_HINT
-            ) from error
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "its beginning"
-            raise ConfigError(
-                f"strategy.plan: {path} is no plan ({where}: {first['msg']}).", hint=_HINT
-            ) from error
-
-    def made(self) -> tuple[Bin, ...]:
-        """The bins, with their strategies.
-
-        Raises:
-            ConfigError: One names no strategy, or cannot be made.
-        """
-        return tuple(
-            Bin(make_strategy(b.strategy), -math.inf if b.least is None else b.least)
-            for b in self.bins
-        )
 
     def refuse_answers_of(self, author: Author, path: str) -> None:
         """Refuse another model than the one that it was fitted to.
@@ -103,6 +64,66 @@ class PlanRecord(BaseModel):
                 f" {author}.",
                 hint="Fit one on runs of this model: tts plan RESULTS --budget N --out FILE.",
             )
+
+
+class BinsPlan(_Plan):
+    """A plan by bins, as a file says it."""
+
+    kind: Literal["bins"] = Field(default="bins", description="What it is.")
+    bins: tuple[BinRecord, ...] = Field(min_length=1, description="The easiest first.")
+
+    def rule(self) -> Bins:
+        """The rule, with its strategies.
+
+        Raises:
+            ConfigError: A strategy cannot be made, or the bins leave something open.
+        """
+        made = [
+            Bin(make_strategy(b.strategy), -math.inf if b.least is None else b.least)
+            for b in self.bins
+        ]
+        return Bins(tuple(made), self.signal)
+
+
+class RegressionPlan(_Plan):
+    """A plan by regression, as a file says it."""
+
+    kind: Literal["regression"] = Field(default="regression", description="What it is.")
+    price: float = Field(ge=0, description="Of a completion token, in right answers.")
+    options: tuple[OptionRecord, ...] = Field(min_length=1, description="The cheapest first.")
+
+    def rule(self) -> Regression:
+        """The rule, with its strategies.
+
+        Raises:
+            ConfigError: A strategy cannot be made, or the weights are not one a feature.
+        """
+        made = [Forecast(make_strategy(o.strategy), o.right, o.tokens) for o in self.options]
+        return Regression(tuple(made), self.signal, self.price)
+
+
+PlanFile = BinsPlan | RegressionPlan
+_FILE: TypeAdapter[PlanFile] = TypeAdapter(Annotated[PlanFile, Field(discriminator="kind")])
+
+
+def read_plan(path: str | Path) -> PlanFile:
+    """Read a file.
+
+    Raises:
+        ConfigError: It cannot be read, or holds something else.
+    """
+    try:
+        return _FILE.validate_json(Path(path).expanduser().read_bytes())
+    except OSError as error:
+        raise ConfigError(
+            f"strategy.plan: {path} cannot be read: {error.strerror}.", hint=_HINT
+        ) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "its beginning"
+        raise ConfigError(
+            f"strategy.plan: {path} is no plan ({where}: {first['msg']}).", hint=_HINT
+        ) from error
 
 
 def make_strategy(node: Mapping[str, Any]) -> Strategy:
@@ -134,40 +155,3 @@ def _made(node: Any) -> Any:
         raise ConfigError(
             f"strategy.plan: {node['_target_']} cannot be made: {error}.", hint=_HINT
         ) from error
-
-
-def difficulty(candidates: Sequence[Candidate], signal: Signal) -> float:
-    """What a pilot's samples say of a problem; the easier, the larger.
-
-    Args:
-        candidates: The samples, in any number.
-        signal: `agreement`: the share of all samples that give the leading answer, 0 to 1. `score`:
-            their mean score, on the verifier's own scale.
-
-    Returns:
-        The signal; 0 for no samples, -inf if none has a score.
-    """
-    if signal == "score":
-        scores = [c.score.raw for c in candidates if c.score is not None]
-        return fmean(scores) if scores else -math.inf
-    keys = [c.answer.key for c in candidates if c.answer]
-    return max((keys.count(key) for key in set(keys)), default=0) / max(1, len(candidates))
-
-
-def check_bins(bins: Sequence[Bin]) -> None:
-    """Refuse bins that leave a problem out, or are in no order.
-
-    Raises:
-        ConfigError: They do.
-    """
-    if not bins or bins[-1].least > -math.inf:
-        raise ConfigError(
-            "strategy.bins leaves out the most difficult problems.",
-            hint="Give the last bin no `least`.",
-        )
-    for above, below in pairwise(bins):
-        if not above.least > below.least:
-            raise ConfigError(
-                f"strategy.bins: a bin from {below.least:g} follows one from {above.least:g}.",
-                hint="Name the easiest bin first, the one with the largest `least`.",
-            )

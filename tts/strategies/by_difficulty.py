@@ -6,7 +6,8 @@ There difficulty is estimated from 2,048 samples whose cost is left out; here fr
 paid, and which are the first samples of the method that is chosen where that draws whole answers (a
 vote, best-of-n). Other methods start anew, and the pilot is lost to them.
 
-A plan is fitted by `tts plan` (`tts.evaluation.difficulty`), or written by hand as `bins`.
+A plan is fitted by `tts plan`: bins of one signal (`tts.evaluation.difficulty`) or a regression on
+several (`tts.evaluation.regression`); or it is written by hand as `bins`.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from tts._author import Author
 from tts.errors import BudgetExhausted, ConfigError
 from tts.protocols import Env, Selector, Strategy
 from tts.selectors import BestScore, Majority
+from tts.signals.pilot import Signal
 from tts.strategies._common import sample_and_select
-from tts.strategies._plan import Bin, PlanRecord, Signal, check_bins, difficulty
+from tts.strategies._plan import PlanFile, read_plan
+from tts.strategies._rules import Bin, Bins, Rule, glimpses
 from tts.strategies._steps import check_width
 from tts.strategies.self_consistency import SelfConsistency
 from tts.types import Candidate, Capability, ModelInfo, Problem, Result
@@ -35,14 +38,16 @@ _BY_HAND = (
 class ByDifficulty:
     """What a plan says for problems like this one.
 
-    `Result.details` tells the pilot's signal (`difficulty`; the easier, the larger), the place of
-    the bin (`bin`) and the strategy (`chosen`), beside what that one tells.
+    `Result.details` tells the strategy (`chosen`), beside what that one tells, and why: with bins
+    the pilot's signal (`difficulty`; the easier, the larger) and the place of the `bin`; with a
+    regression the place of the `option`, its `chance` to be right and its `tokens`, as forecast.
 
     Args:
         plan: File of a plan, which then says all else; None for the bins below.
         bins: The easiest first, the last one without a `least`.
         pilot: Samples by which difficulty is estimated, at least 1.
-        signal: `agreement`: the share of the leading answer; `score`: the verifier's mean score.
+        signal: `agreement`: the share of the leading answer; `score`: the verifier's mean score. A
+            regression reads more of both, see `tts.signals.pilot.features`.
 
     Raises:
         ConfigError: The plan cannot be read, or the bins leave something open.
@@ -52,26 +57,29 @@ class ByDifficulty:
     bins: Sequence[Bin] = _BY_HAND
     pilot: int = 4
     signal: Signal = "agreement"
-    _fitted: PlanRecord | None = field(init=False, default=None, repr=False)
+    _fitted: PlanFile | None = field(init=False, default=None, repr=False)
+    _rule: Rule = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if self.plan is not None:
-            fitted = PlanRecord.read(self.plan)
-            said = {"_fitted": fitted, "bins": fitted.made(), "pilot": fitted.pilot}
-            for name, value in {**said, "signal": fitted.signal}.items():
-                object.__setattr__(self, name, value)
+        fitted = None if self.plan is None else read_plan(self.plan)
+        if fitted is not None:
+            for name in ("pilot", "signal"):
+                object.__setattr__(self, name, getattr(fitted, name))
         check_width("pilot", self.pilot)
         if self.signal not in ("agreement", "score"):
             raise ConfigError(
                 f"strategy.signal is {self.signal!r}.", hint="Take agreement or score."
             )
-        check_bins(self.bins)
+        rule = Bins(tuple(self.bins), self.signal) if fitted is None else fitted.rule()
+        object.__setattr__(self, "_fitted", fitted)
+        object.__setattr__(self, "_rule", rule)
+        object.__setattr__(self, "bins", rule.bins if isinstance(rule, Bins) else ())
 
     @property
     def requires(self) -> frozenset[Capability]:
         """What any of the strategies needs, and the pilot."""
         pilot = {Capability.VERIFIER} if self.signal == "score" else set()
-        return frozenset(pilot).union(*(b.strategy.requires for b in self.bins))
+        return frozenset(pilot).union(*(s.requires for s in self._rule.strategies))
 
     def check(self, model: ModelInfo, weights: str | None) -> None:
         """Refuse another model than the one that the plan was fitted to.
@@ -91,12 +99,11 @@ class ByDifficulty:
         scored = self.signal == "score"
         selector: Selector = BestScore() if scored else Majority()
         pilot = await sample_and_select(problem, env, self.pilot, selector, scored=scored)
-        value = difficulty(pilot.candidates, self.signal)
-        place = next(i for i, b in enumerate(self.bins) if value >= b.least)
-        strategy = self.bins[place].strategy
+        place, told = self._rule.choose(glimpses(pilot.candidates))
+        strategy = self._rule.strategies[place]
         result = await _carried_on(strategy, problem, env, pilot.candidates)
-        told = {"difficulty": value, "bin": place, "chosen": type(strategy).__name__}
-        return replace(result, details={**result.details, **told})
+        details = {**result.details, **told, "chosen": type(strategy).__name__}
+        return replace(result, details=details)
 
 
 async def _carried_on(

@@ -13,8 +13,10 @@ from tts.tasks.mini import MiniTask
 from tts.tasks.numeric import NumericAnswers
 from tts.tasks.programs import ProgramAnswers, ProgramTests
 from tts.tasks.prompt import Prompt
+from tts.tasks.requests import RequestsTask
 from tts.tasks.sources import JsonLines, Row, Source
 from tts.tasks.task import Answers, Grader, Item, ItemTask, SameAsGold, Task
+from tts.tasks.whole import WholeText
 
 __all__ = [
     "Answers",
@@ -38,9 +40,11 @@ __all__ = [
     "ProgramTests",
     "Prompt",
     "ReasoningGym",
+    "RequestsTask",
     "Row",
     "SameAsGold",
     "Source",
     "Task",
+    "WholeText",
     "grade",
 ]

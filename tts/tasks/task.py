@@ -29,15 +29,22 @@ class Item:
 
     Attributes:
         problem: All that strategies and verifiers see.
-        gold: The right answer; not empty.
+        gold: The right answer, not empty; None if nobody knows it.
         accepted: Further answers that are as right.
         reference: What else a grader needs, of JSON types: tests, the entry of a generator.
     """
 
     problem: Problem
-    gold: str
+    gold: str | None = None
     accepted: tuple[str, ...] = ()
     reference: Mapping[str, Any] = field(default_factory=dict)
+
+
+def fingerprint(problem: Problem) -> str:
+    """16 hexadecimal digits: what is asked, whatever it is called."""
+    turns = [[message.role, message.content] for message in problem.messages]
+    text = json.dumps([problem.prompt, turns])
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 class Answers(AnswerFormat, Protocol):
@@ -79,7 +86,7 @@ class SameAsGold:
     async def right(self, answer: str, item: Item) -> bool:
         """Whether the answer equals one of the item's."""
         for gold in (item.gold, *item.accepted):
-            if await self.answers.equal(answer, gold):
+            if gold is not None and await self.answers.equal(answer, gold):
                 return True
         return False
 
