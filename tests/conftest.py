@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 import pytest
 from hypothesis import settings
 
@@ -16,16 +19,34 @@ from tts.types import Problem
 settings.register_profile("untimed", deadline=None)  # a busy machine makes no test fail
 settings.load_profile("untimed")
 
+# Two workers and their engines share the machine, and the models are tiny: threads that wait for
+# each other would spin away half of it. Here, since NumPy and PyTorch read it when imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, and so would the programs
+# that tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 _ENGINES = {"vllm_backend", "vllm_server"}
 """Fixtures that last for a session: one engine each, not one a worker."""
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Side by side: a file stays together, and so does all that shares an engine."""
-    for item in items:
-        engine = item.get_closest_marker("engine") or _ENGINES & set(item.fixturenames)
-        item.add_marker(pytest.mark.xdist_group("engine" if engine else str(item.path)))
+    """Side by side: what shares an engine stays together, and so does a file; the longest first."""
+    groups = {item: _group(item) for item in items}
+    long = {groups[item] for item in items if _is_long(item)}
+    for item, group in groups.items():
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: (groups[item] != "engine", groups[item] not in long))
+
+
+def _group(item):
+    return "engine" if _ENGINES & set(item.fixturenames) else str(item.path)
+
+
+def _is_long(item):
+    return any(item.get_closest_marker(name) for name in ("engine", "slow"))
 
 
 @pytest.fixture

@@ -21,4 +21,4 @@ def lines(folder):
 
 def record_key(line):
     """Where the tree of a result is kept."""
-    return Key(line["configuration"], line["problem_id"], line["repeat"])
+    return Key(line["configuration"], line["id"], line["repeat"])

@@ -315,7 +315,7 @@ def test_kills_at_random_moments_lose_nothing_and_pay_nothing_twice():
         Path("out/results.jsonl").write_bytes(whole + line[: rng.randint(1, 200)])
         assert done < 60, "the run must not have ended before its kill"
     assert tts(*SLOW) == 0
-    problems = [line["problem_id"] for line in lines("out")]
+    problems = [line["id"] for line in lines("out")]
     assert len(problems) == len(set(problems)) == 60
     assert summary("out")[0]["n_problems"] == 60
     assert not Path("out/earlier").exists()

@@ -11,18 +11,22 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, Self
+
+from tts.evaluation.store import RESULTS, modernise
 
 TYPES = 5
 
 
 def records_of(folder: Path, arm: str) -> dict[str, dict[str, Any]]:
     """The records of one arm by problem; samples stand in the order of their numbers."""
-    lines = (folder / "results.jsonl").read_text(encoding="utf-8").splitlines()
-    records = (json.loads(line) for line in lines)
-    return {r["problem_id"]: r for r in records if r.get("arm") == arm}
+    modernise(folder)
+    with (folder / RESULTS).open(encoding="utf-8") as lines:
+        records = (json.loads(line) for line in lines)
+        return {r["id"]: r for r in records if r.get("arm") == arm}
 
 
 def types_of(shares: Sequence[float]) -> list[list[float]]:
@@ -39,6 +43,33 @@ def rates(samples: Sequence[dict[str, Any]], accept: float) -> tuple[float, floa
     return fmean(passed[True]), 1 - fmean(passed[False])
 
 
+@dataclass(frozen=True)
+class Beliefs:
+    """What is taken for granted.
+
+    Attributes:
+        types: Of problems, each with its prior and its chance of a right sample.
+        completeness: Share of right samples that are accepted.
+        soundness: Share of wrong samples that are rejected.
+    """
+
+    types: list[list[float]]
+    completeness: float
+    soundness: float
+
+    @classmethod
+    def of(cls, problems: Sequence[Sequence[dict[str, Any]]], accept: float) -> Self:
+        """What some problems teach.
+
+        Args:
+            problems: The samples of each.
+            accept: Score from which on a sample is accepted.
+        """
+        shares = [fmean(s["correct"] for s in samples) for samples in problems]
+        complete, sound = rates([s for samples in problems for s in samples], accept)
+        return cls(types_of(shares), complete, sound)
+
+
 def main() -> None:
     """Print what goes into the arm of the experiment."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -47,12 +78,10 @@ def main() -> None:
     parser.add_argument("--accept", type=float, default=0.5)
     given = parser.parse_args()
     records = records_of(given.folder, given.arm).values()
-    problems = [record["candidates"] for record in records]
-    shares = [fmean(s["correct"] for s in samples) for samples in problems]
-    complete, sound = rates([s for samples in problems for s in samples], given.accept)
-    print(f"controller.types={json.dumps(types_of(shares)).replace(' ', '')}")
-    print(f"controller.completeness={complete:.3f}")
-    print(f"controller.soundness={sound:.3f}")
+    found = Beliefs.of([record["candidates"] for record in records], given.accept)
+    print(f"controller.types={json.dumps(found.types).replace(' ', '')}")
+    print(f"controller.completeness={found.completeness:.3f}")
+    print(f"controller.soundness={found.soundness:.3f}")
 
 
 if __name__ == "__main__":

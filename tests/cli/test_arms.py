@@ -51,7 +51,7 @@ def test_arms_share_one_backend_and_the_same_draws(made):
     assert all(row["difference"] is not None for row in rows[1:])
     trees = Trees(Path("out"))
     texts = {
-        (line["arm"], line["problem_id"]): [t.text for t in trees[record_key(line)].trajectories()]
+        (line["arm"], line["id"]): [t.text for t in trees[record_key(line)].trajectories()]
         for line in lines("out")
     }
     assert texts["self_consistency", "mini-test-1-0"] == texts["best_of_n", "mini-test-1-0"]

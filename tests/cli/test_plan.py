@@ -38,12 +38,26 @@ def test_a_plan_is_fitted_and_followed(runs, capsys):
     assert "Two-fold:" in said and "strategy.plan=plan.json verifier=likelihood" in said
     plan = json.loads(Path("plan.json").read_text())
     assert plan["model"]["model"] == "simulated" and plan["n_problems"] == 40
-    assert plan["bins"][-1]["least"] is None
+    assert plan["kind"] == "bins" and plan["bins"][-1]["least"] is None
     assert all(b["strategy"]["_target_"].startswith("tts.strategies.") for b in plan["bins"])
     follow = ("run", "backend=simulated", "task.n_problems=6", "verifier=likelihood")
     words = ("strategy=by_difficulty", "strategy.plan=plan.json", "hydra.run.dir=out")
     assert main([*follow, *words]) == 0
     assert len(lines("out")) == 6 and summary("out")[0]["strategy_name"] == "by_difficulty"
+
+
+@pytest.mark.parametrize("signal", ["agreement", "score"])
+def test_a_regression_is_fitted_and_followed(runs, signal, capsys):
+    words = ("--by", "regression", "--signal", signal, "--pilot", "2", "--out", "plan.json")
+    assert main(["plan", str(runs), "--budget", "600", *words]) == 0
+    assert "Two-fold:" in capsys.readouterr().out
+    plan = json.loads(Path("plan.json").read_text())
+    assert (plan["kind"], plan["signal"], plan["pilot"]) == ("regression", signal, 2)
+    assert plan["n_problems"] == 40 and plan["price"] >= 0
+    follow = ("run", "backend=simulated", "task.n_problems=6", "verifier=likelihood")
+    words = ("strategy=by_difficulty", "strategy.plan=plan.json", "hydra.run.dir=out")
+    assert main([*follow, *words]) == 0
+    assert len(lines("out")) == 6
 
 
 def test_a_pilot_can_be_judged(runs, capsys):

@@ -17,11 +17,12 @@ import pytest
 from tests.engine_fixtures import other_peoples_warnings
 from tts.backends.vllm import VLLMBackend
 from tts.errors import ConfigError, EngineDead, EngineStartFailed
-from tts.types import Problem, Request, Trajectory
+from tts.types import Problem, Request, Segment, Trajectory
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
 PROBLEM = Problem.chat("p", "12+7*3-5+40-6=")
+GIVEN = Segment("7*3=21")
 SMALL = {"max_model_len": 256, "kv_cache_gib": 0.1, "max_num_seqs": 8}
 
 # What a user's program looks like: it starts an engine, streams, and is killed by a signal.
@@ -96,14 +97,19 @@ async def test_an_engine_that_is_killed_comes_back_once():
             assert all(stream.trajectory.finish in ("stop", "length") for stream in streams)
             assert backend.stats.restarts == 1
 
-            # A second death is final.
+            # A second death is final. This time a text is being read.
             (core,) = spawned(before)
+            os.kill(core.pid, signal.SIGSTOP)
+            reading = asyncio.create_task(backend.read(PROBLEM, Trajectory.root(), GIVEN))
+            await asyncio.sleep(0.1)
             os.kill(core.pid, signal.SIGKILL)
             with pytest.raises(EngineDead):
-                await decode(backend)
+                await reading
             with pytest.raises(EngineDead, match="died a second time") as error:
                 await decode(backend)
             assert not error.value.retryable
+            with pytest.raises(EngineDead, match="died a second time"):
+                await backend.read(PROBLEM, Trajectory.root(), GIVEN)
     assert spawned(before) == []
     with pytest.raises(ConfigError, match="This engine was closed"):
         await decode(backend)

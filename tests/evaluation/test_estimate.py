@@ -13,6 +13,8 @@ from tests.readers import Reader
 from tts import BestOfN, BetaStopping, Budget, Greedy, SelfConsistency, solve_all
 from tts.backends.arithmetic import simulated_arithmetic
 from tts.backends.rehearsal import Rehearsal
+from tts.budget import Allocation
+from tts.budget.pot import cost_of
 from tts.evaluation import Arm, Names
 from tts.evaluation._stage import STEP
 from tts.evaluation.estimate import MOST_REHEARSED, Assumptions, estimate, total
@@ -241,6 +243,64 @@ async def test_time_is_unknown_without_a_speed():
     two = await estimate(arm(Greedy()), words(2), Rehearsal, given)
     assert (two.seconds, two.seconds_upper, two.latency) == (4.0, 10.0, 4.0)
     assert total([two, two]).seconds == 8.0
+
+
+# --- one budget for all problems ----------------------------------------------------------------
+
+
+def shared(strategy, total, *, repeats=1, **options):
+    return replace(arm(strategy, repeats=repeats, **options), total_budget=Budget(**total))
+
+
+@pytest.mark.parametrize(
+    ("total", "limit"),
+    [
+        ({"completion_tokens": 500}, "completion_tokens"),
+        ({"total_tokens": 600}, "total_tokens"),
+        ({"calls": 10}, "calls"),
+        ({"flops": 1e6}, "flops"),
+        ({"usd": 0.004}, "usd"),
+    ],
+)
+async def test_a_budget_for_all_caps_what_is_expected_and_the_bound(total, limit):
+    one = shared(BestOfN(5), total, verifier=Judge())
+    found = await estimate(one, words(7), Rehearsal, rehearsed(40))
+    amount = total[limit]
+    assert 0.9 * amount < cost_of(found.expected, limit) <= amount
+    for name in ("completion_tokens", "prompt_tokens", "calls", "usd", "flops"):
+        assert getattr(found.expected, name) <= getattr(found.upper, name) * (1 + 1e-9)
+        assert limit != name or getattr(found.upper, name) <= amount
+    (note,) = [n for n in found.notes if "total_budget" in n]
+    assert f"total_budget.{limit} is {amount:,.10g}" in note
+
+
+async def test_a_budget_for_all_that_is_not_in_the_way_changes_nothing():
+    free = await estimate(arm(SelfConsistency(5)), words(7), Rehearsal, rehearsed(40))
+    one = shared(SelfConsistency(5), {"calls": 1000})
+    assert await estimate(one, words(7), Rehearsal, rehearsed(40)) == free
+
+
+async def test_calls_bound_the_tokens_of_answers():
+    one = shared(SelfConsistency(5), {"calls": 10}, repeats=3)
+    found = await estimate(one, words(7), Rehearsal, rehearsed(40))
+    assert (found.expected.calls, found.expected.completion_tokens) == (10, 400)
+    assert (found.upper.calls, found.upper.completion_tokens) == (10, 1000)
+
+
+async def test_a_controller_that_divides_the_budget_is_expected_to_spend_it():
+    one = shared(SelfConsistency(40), {"calls": 56}, controller=Allocation())
+    found = await estimate(one, words(7), Rehearsal, rehearsed(40))
+    assert found.expected.calls == found.upper.calls == 56
+    assert not any("agree" in note for note in found.notes)
+
+
+async def test_a_limit_in_seconds_needs_a_speed():
+    one = shared(SelfConsistency(5), {"seconds": 7.0})
+    blind = await estimate(one, words(7), Rehearsal, rehearsed(40))
+    assert blind.expected.calls == 35 and "no speed is known" in blind.notes[-1]
+    timed = await estimate(one, words(7), Rehearsal, rehearsed(40, tokens_per_second=100.0))
+    assert (timed.seconds, timed.seconds_upper) == (7.0, 9.0)
+    assert timed.expected.completion_tokens == 700
 
 
 # --- against real runs --------------------------------------------------------------------------

@@ -89,7 +89,7 @@ def test_results_of_version_1_go_on_in_the_present_version(tmp_path):
         assert store.moved is None
         assert store.done("a") == {("p0", 0)}
         assert store.record("a", "p0") == record
-    assert (tmp_path / RESULTS).read_text().startswith('{"format": "tts.results", "schema": 2}\n')
+    assert (tmp_path / RESULTS).read_text().startswith('{"format": "tts.results", "schema": 3}\n')
     assert list(read(tmp_path / RESULTS)) == [record]
     one, two = Trees(tmp_path)[record.file_key].trajectories()
     assert (one.text, two.text, one.score) == ("2+2=4", "hm", Score(0.5, "probability"))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from experiments.allocation.beliefs import rates, types_of
-from experiments.allocation.utility import resampled
+from experiments.allocation.beliefs import Beliefs, rates, types_of
+from experiments.allocation.utility import resampled, stops_at, two_fold
 
 
 def sample(score, correct, answer="1"):
@@ -45,3 +45,22 @@ def test_a_right_one_is_worth_one_less_its_samples():
 
 def test_abstaining_costs_only_the_samples():
     assert resampled([sample(0.1, True)] * 3, 3, 0.5) == pytest.approx(-0.03)
+
+
+def test_a_perfect_verifier_stops_where_one_more_costs_more_than_it_brings():
+    # One type: every sample is right with 0.5, so going on is always worth it, up to the most.
+    assert stops_at(Beliefs([[1.0, 0.5]], 1.0, 1.0), 9) == 9
+    # A price of 0.01 against a chance of 0.005.
+    assert stops_at(Beliefs([[1.0, 0.005]], 1.0, 1.0), 9) == 0
+    # Hopeless with 0.9, easy with 0.1: after n rejections easy has 0.1 * 0.5 ** n of the weight.
+    # One more brings half of that; below 0.01 from the third rejection on.
+    assert stops_at(Beliefs([[0.9, 0.0], [0.1, 0.5]], 1.0, 1.0), 9) == 3
+
+
+def test_each_half_is_judged_by_what_the_other_teaches():
+    easy = {f"p{i}": [sample(0.9, i % 4 > 0)] * 3 for i in range(40)}
+    found = two_fold(easy, 0.5)
+    assert found.keys() == easy.keys()
+    numbers = {n for n, _ in found.values()}
+    assert numbers <= {0, 1, 2, 3}
+    assert {value for n, value in found.values() if n} <= {0.99, -1.01}

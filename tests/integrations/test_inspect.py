@@ -20,20 +20,23 @@ from inspect_ai.model import (
     ContentImage,
     ContentText,
     GenerateConfig,
-    Model,
     get_model,
 )
 from inspect_ai.scorer import match, pattern
 from inspect_ai.solver import generate, system_message
 from inspect_ai.tool import ToolInfo
 
+from tests.integrations.asking import Asks
 from tts.backends.arithmetic import simulated_arithmetic
 from tts.errors import BackendError, ConfigError
-from tts.integrations.inspect import StrategyModel
+from tts.integrations.inspect import model as model_of
 from tts.solve import Setup
-from tts.strategies import Greedy, SelfConsistency
+from tts.strategies import BestOfN, Greedy, SelfConsistency
 from tts.types import Usage
 
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:The .initial. parameter is deprecated:DeprecationWarning"  # of tenacity, in inspect_ai
+)
 BOXED = pattern(r"\\boxed\{(-?\d+)\}")
 
 
@@ -47,7 +50,9 @@ def _elsewhere(tmp_path, monkeypatch):
 
 def sums(scorer=BOXED, count=5, **how):
     """A benchmark of their own style."""
-    samples = [Sample(id=f"s{i}", input=f"{i}+{i}=", target=str(2 * i)) for i in range(1, count + 1)]
+    samples = [
+        Sample(id=f"s{i}", input=f"{i}+{i}=", target=str(2 * i)) for i in range(1, count + 1)
+    ]
     return Task(dataset=samples, solver=generate(), scorer=scorer, name="sums", **how)
 
 
@@ -66,7 +71,7 @@ def searching(strategy=None, accuracy=0.9, **how):
     """A model that is not configured but made."""
     strategy = strategy or SelfConsistency(n=3)
     made = Made(lambda: Setup(strategy, simulated_arithmetic(accuracy, 0.0), **how))
-    return Model(StrategyModel(made, "made"), GenerateConfig()), made
+    return model_of(made, "made"), made
 
 
 class Made:
@@ -105,7 +110,6 @@ def test_a_benchmark_runs_with_a_strategy_of_the_configuration(tmp_path):
 def test_a_benchmark_runs_against_a_server_on_loopback(serve, monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     server = serve()
-    args = {"backend": {"_target_": "tts.backends.openai.OpenAIBackend", "base_url": server.url}}
     args = {"backend": "openai", "backend.base_url": server.url, "model.prices.completion": 1.0}
     args |= {"strategy": "best_of_n", "strategy.n": 2, "verifier": "has_answer"}
     log = evaluated(sums(match()), "tts/toy", model_args=args)
@@ -117,11 +121,12 @@ def test_a_benchmark_runs_against_a_server_on_loopback(serve, monkeypatch):
 
 
 def test_verifier_tokens_are_told_apart():
-    args = {"backend": "simulated", "strategy": "best_of_n", "verifier": "judge"}
-    log = evaluated(sums(count=1), "tts/mini-reasoner", model_args=args)
-    usage = about(log.samples[0])["usage"]
-    assert usage["verifier_tokens"] > 0 and usage["verifier_calls"] > 0
-    assert log.samples[0].output.usage.output_tokens == usage["completion_tokens"]
+    model, _ = searching(BestOfN(n=2), verifier=Asks())
+    sample = evaluated(sums(count=1), model).samples[0]
+    usage = about(sample)["usage"]
+    assert usage["verifier_calls"] == 2 and usage["verifier_tokens"] == 2 * (10 + 5)
+    assert sample.output.usage.output_tokens == usage["completion_tokens"]
+    assert sample.output.usage.total_cost is None
 
 
 def test_the_command_finds_the_provider():
@@ -200,7 +205,7 @@ def test_a_fault_is_an_error_and_never_an_answer():
 
     backend = simulated_arithmetic()
     backend.simulate = simulate
-    model = Model(StrategyModel(lambda: Setup(Greedy(), backend)), GenerateConfig())
+    model = model_of(lambda: Setup(Greedy(), backend))
     (log,) = inspect_ai.eval(sums(count=1), model=model, display="none")
     assert log.status == "error" and "lights went out" in log.error.message
 
@@ -273,14 +278,15 @@ def test_pictures_and_tools_are_refused_by_name():
         asyncio.run(model.generate("1+1=", tools=[tool]))
 
 
+ARMS = {"+arms.a": ["strategy=greedy"], "+arms.b": ["strategy=self_consistency"]}
 BAD = [
     ({"strategy": "best_of"}, "no strategy 'best_of'"),
     ({"strategy.m": 3}, "no field strategy.m"),
     ({"strategy": "best_of_n"}, "BestOfN needs a verifier"),
     ({"repeats": 2}, "repeats samples itself"),
     ({"total_budget.completion_tokens": "2k"}, "total_budget means nothing"),
-    ({"experiment": "demo"}, "several arms"),
-    ({"experiment": "demo", "arm": "x"}, "no arm 'x'"),
+    (ARMS, "several arms"),
+    ({**ARMS, "arm": "x"}, "no arm 'x'"),
 ]
 
 
@@ -291,10 +297,9 @@ def test_bad_configurations_are_refused_before_anything(args, sentence):
 
 
 def test_an_arm_of_an_experiment_can_be_the_model():
-    model = get_model(
-        "tts/mini-reasoner", backend="simulated", experiment="demo", arm="self_consistency"
-    )
-    assert model.api.max_connections() == 64
+    model = get_model("tts/mini-reasoner", backend="simulated", **ARMS, arm="b")
+    output = asyncio.run(model.generate("1+1="))
+    assert len(output.metadata["tts"]["candidates"]) == 8
 
 
 def test_values_keep_their_kind_on_their_way():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 from typing import Any
 
@@ -11,9 +12,12 @@ import pytest
 import tts
 from tts.backends.simulated import SimulatedBackend, Step
 from tts.errors import CapabilityMissing, ConfigError
+from tts.signals.pilot import VOTES, Glimpse
 from tts.strategies import Bin, ByDifficulty, Stepper
+from tts.strategies._rules import glimpses
 from tts.testing import LengthVerifier, check_strategy
-from tts.types import Capability, ModelInfo, Problem
+from tts.testing.worlds import MODEL as WORLD
+from tts.types import Answer, Candidate, Capability, ModelInfo, Problem, Score, Segment, Trajectory
 
 BINS = (
     Bin(tts.SelfConsistency(n=4), 0.99),
@@ -109,6 +113,16 @@ async def test_a_choice_that_needs_a_verifier_is_refused_before_the_pilot():
         await tts.solve("?", strategy=ByDifficulty(bins=BINS), backend=backend(1))
 
 
+@pytest.mark.parametrize("begun", [0, 70])
+def test_a_sample_counts_from_where_it_was_begun(begun):
+    node = Trajectory.root(clock=begun)
+    for child in (0, 1):
+        node = node.extend(Segment("x"), child=child, clock=node.clock + 15)
+    judged = Candidate(node.scored(Score(0.5, "logit")), Answer("3", "3"))
+    assert glimpses([judged]) == [Glimpse("3", Score(0.5, "logit"), 30)]
+    assert glimpses([Candidate(Trajectory.root(clock=begun), None)]) == [Glimpse(None, None, 0)]
+
+
 # --- files --------------------------------------------------------------------------------------
 
 PLAN: dict[str, Any] = {
@@ -201,3 +215,103 @@ def test_a_file_that_is_not_there_is_named():
 def test_settings_that_make_no_sense_are_refused(wrong, said):
     with pytest.raises(ConfigError, match=said):
         ByDifficulty(**wrong)
+
+
+# --- regressions --------------------------------------------------------------------------------
+
+
+def flat(value):
+    """Weights that say the same of every pilot."""
+    return [0.0] * len(VOTES) + [value]
+
+
+def by_share(weight, value):
+    return [weight] + [0.0] * (len(VOTES) - 1) + [value]
+
+
+REGRESSION: dict[str, Any] = {
+    "kind": "regression",
+    "model": {"model": "simulated", "tokenizer": "letters"},
+    "signal": "agreement",
+    "pilot": 4,
+    "price": 0.001,
+    "options": [
+        {  # right as often as the answers agree
+            "strategy": {"_target_": "tts.strategies.SelfConsistency", "n": 4},
+            "right": by_share(8.0, -4.0),
+            "tokens": flat(math.log(40)),
+        },
+        {
+            "strategy": {"_target_": "tts.strategies.BestOfN", "n": 6},
+            "right": flat(2.0),
+            "tokens": flat(math.log(60)),
+        },
+    ],
+    "budget": 50,
+    "n_problems": 100,
+}
+
+
+@pytest.fixture
+def regression(tmp_path):
+    def write(**changes):
+        path = tmp_path / "regression.json"
+        path.write_text(json.dumps(REGRESSION | changes))
+        return str(path)
+
+    return write
+
+
+async def test_a_regression_weighs_chances_against_tokens(regression):
+    strategy = ByDifficulty(plan=regression())
+    agreed, split = await solved(strategy, 1), await solved(strategy, 50)
+    assert agreed.details["chosen"] == "SelfConsistency" and len(agreed.candidates) == 4
+    assert agreed.details["chance"] == pytest.approx(1 / (1 + math.exp(-4)))
+    assert agreed.details["tokens"] == pytest.approx(40)
+    assert split.details["chosen"] == "BestOfN" and len(split.candidates) == 6
+    assert split.usage.completion_tokens == 60
+
+
+async def test_a_dear_token_makes_the_cheap_option_the_choice(regression):
+    result = await solved(ByDifficulty(plan=regression(price=1.0)), 50)
+    assert result.details["chosen"] == "SelfConsistency"
+
+
+async def test_a_regression_keeps_the_contract(regression):
+    await check_strategy(
+        ByDifficulty(plan=regression(model={"model": WORLD.name, "tokenizer": WORLD.tokenizer}))
+    )
+
+
+async def test_without_scores_that_it_reads_the_first_option_is_taken(regression):
+    def widened(weights):
+        return [*weights[:-1], 0.0, 0.0, 0.0, weights[-1]]
+
+    options = [
+        {**o, "right": widened(o["right"]), "tokens": widened(o["tokens"])}
+        for o in REGRESSION["options"]
+    ]
+    strategy = ByDifficulty(plan=regression(signal="score", options=options))
+    assert Capability.VERIFIER in strategy.requires
+    assert (await solved(strategy, 50)).details["option"] == 1
+    assert strategy._rule.choose([Glimpse("a", None, 10)]) == (0, {"option": 0})
+    assert strategy._rule.choose([]) == (0, {"option": 0})
+
+
+async def test_a_regression_of_another_model_is_refused(regression):
+    with pytest.raises(ConfigError, match="was fitted to answers of"):
+        await solved(ByDifficulty(plan=regression(model={"model": "other"})))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"kind": "guess"}, "is no plan"),
+        ({"price": -1.0}, "is no plan"),
+        ({"options": []}, "is no plan"),
+        ({"signal": "score"}, "has 7 weights where signal=score takes 10"),
+    ],
+)
+def test_a_file_that_is_no_regression_is_refused(regression, changes, said):
+    with pytest.raises(ConfigError, match=said):
+        ByDifficulty(plan=regression(**changes))

@@ -15,6 +15,20 @@ from tts.types import Capability
 from tts.verifiers import Generative
 
 
+class Unable:
+    """A backend that cannot continue an answer."""
+
+    def __init__(self, inner):
+        self.inner = inner
+
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
+
+    @property
+    def capabilities(self):
+        return self.inner.capabilities - {Capability.CONTINUATION}
+
+
 def in_turn(*checks):
     """A judge that says one after the other."""
     left = list(checks)
@@ -35,7 +49,7 @@ async def test_the_score_is_the_share_of_yes():
 
 async def test_what_cannot_be_read_counts_for_nobody():
     teacher = in_turn("Verdict: yes", "Yes, I think so", "Verdict: no", "Verdict: yesterday")
-    assert await share(teacher) == 0.5
+    assert await share(teacher, closing="") == 0.5
 
 
 async def test_the_last_verdict_counts():
@@ -45,9 +59,28 @@ async def test_the_last_verdict_counts():
 
 async def test_if_nothing_can_be_read_it_is_an_error():
     with pytest.raises(
-        VerifierError, match=r"None of 4 checks by simulated .* ended in 'So be it'"
+        VerifierError, match=r"None of 4 checks .* ended in 'So be it\\n\\nVerdict:So be it'"
     ):
-        await share(in_turn(*["So be it"] * 4))
+        await share(in_turn(*["So be it"] * 8))
+
+
+async def test_a_check_without_a_verdict_is_closed():
+    def says(text, seed):
+        return " yes." if text.endswith("It looks fine.\n\nVerdict:") else "It looks fine."
+
+    teacher = Teacher(says)
+    assert await share(teacher) == 1
+    assert len(teacher.asked) == 8
+    *_, closed = (node for _, node in teacher.asked if node.text)
+    assert all(segment.origin == "injected" for segment in closed.segments())
+
+
+async def test_a_backend_that_cannot_continue_leaves_it_open():
+    teacher = Teacher(lambda text, seed: "Verdict: yes" if seed % 2 else "It looks fine.")
+    backend = teacher.backend
+    teacher.backend = Unable(backend)
+    score = await share(teacher)
+    assert score == 1 and len(teacher.asked) == 4
 
 
 async def test_other_verdicts_can_be_read():
@@ -95,13 +128,29 @@ async def test_its_bound_holds_and_the_checks_are_charged_to_the_verifier():
         return Step("\\boxed{2}", 5)
 
     backend = SimulatedBackend(simulate)
-    verifier = Generative(votes=3, max_tokens=20)
+    verifier = Generative(votes=3, max_tokens=20, closing="")
     result = await tts.solve(PLAIN, strategy=tts.BestOfN(n=2), backend=backend, verifier=verifier)
     assert result.answer == "2" and result.best.score.raw == 1
     assert result.usage.verifier_calls == 2
     assert result.usage.completion_tokens == 10
     each = verifier.bound(PLAIN, 5, FreeContext(backend)).verifier_tokens
     assert 2 * 3 * 20 < result.usage.verifier_tokens <= 2 * each
+
+
+async def test_the_bound_holds_when_every_check_is_closed():
+    def simulate(problem, node, seed):
+        if node.text.endswith("Verdict:"):
+            return Step(" yes", 1)
+        if "Check the solution" in node.text:
+            return Step("So be it.", 20)
+        return Step("\\boxed{2}", 5)
+
+    backend = SimulatedBackend(simulate)
+    verifier = Generative(votes=3, max_tokens=20)
+    result = await tts.solve(PLAIN, strategy=tts.BestOfN(n=2), backend=backend, verifier=verifier)
+    assert result.best.score.raw == 1
+    each = verifier.bound(PLAIN, 5, FreeContext(backend)).verifier_tokens
+    assert 2 * 3 * 21 < result.usage.verifier_tokens <= 2 * each
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ Scaling" (perplexity-based importance, PIR): PPL(answer | question, chain withou
 PPL(answer | question, chain). At 1 the step does nothing, above it helps, below it hinders. Only
 re-checks and changes of mind are candidates for pruning; the steps that make progress stay.
 
-The perplexity of a given answer is injected; `tts.analysis.read_perplexity` asks a model that reads.
+The perplexity of a given answer is injected; `tts.analysis.read_perplexity` has a model read it.
 """
 
 from __future__ import annotations

@@ -69,6 +69,9 @@ def serve(job: Job, batch: Batch) -> int:
         sitting.greet()
         try:
             row = asyncio.run(sitting.run())
+        except asyncio.CancelledError:
+            sitting.say_how_to_resume()
+            return STOPPED
         except BaseException:
             sitting.say_how_to_resume()
             raise
@@ -178,13 +181,10 @@ class _Sitting:
         console.print(f"Results: {self._folder}/{files.RESULTS}", style="bold")
         if len(outcomes) < self._total:
             self.say_how_to_resume()
-            return 0 if self._within_limit(outcomes) else STOPPED
+            if self._stop.is_set() or self._batch.limit is None:
+                return STOPPED
         failed = any(outcome.failed for outcome in outcomes)
         return SOME_FAILED if failed or _task(self._work.task).broken else 0
-
-    def _within_limit(self, outcomes: Sequence[Outcome]) -> bool:
-        """Whether nothing but --limit ended it."""
-        return self._batch.limit is not None and not self._stop.is_set()
 
     def _totals(self, outcomes: Sequence[Outcome]) -> list[str]:
         counts = Counter(
@@ -207,7 +207,7 @@ class _Sitting:
         kinds = Counter(error.partition(":")[0] for error in errors)
         first = self._store.record(label, failed[0].problem_id, failed[0].repeat)
         told = ", ".join(f"{kind} {count:,}" for kind, count in kinds.most_common())
-        return f"Failed: {told}; the first, {first.problem_id}: {first.error.rstrip('.')}."
+        return f"Failed: {told}; the first, {first.problem_id!r}: {first.error.rstrip('.')}."
 
     def say_how_to_resume(self) -> None:
         """Tell what is safe, and how to go on."""

@@ -19,6 +19,13 @@ from tts.evaluation.store import CONFIG
 PARTS = ("task", "verifier")
 """What of a configuration judges samples."""
 
+_WORDS = {
+    "task": "the task (task.answers, ...)",
+    "verifier": "the verifier",
+    "model": "the model",
+    "backend": "the backend",
+}
+
 
 def adjusted(
     folder: Path | None,
@@ -34,13 +41,15 @@ def adjusted(
         folder: Of the run; None for the defaults of the task `jsonl`.
         overrides: As on the command line.
         config_dir: A folder of further configurations.
-        parts: Names of the parts.
+        parts: Which parts: some of task, verifier, model, backend.
 
     Raises:
         ConfigError: The folder holds no configuration, or an override fits nothing.
     """
     with composer(config_dir) as known:
-        config = _saved(folder) if folder else known.compose(["task=jsonl", "task.path=unused"])
+        config = (
+            _saved(folder, parts) if folder else known.compose(["task=jsonl", "task.path=unused"])
+        )
         found = OmegaConf.masked_copy(config, list(parts))
         if "verifier" in parts:
             found.verifier = None
@@ -65,7 +74,7 @@ def _check(override: Override, parts: Sequence[str]) -> None:
     if _group(override).split(".")[0] not in parts:
         raise ConfigError(
             f"{override.input_line} says nothing of samples that are there.",
-            hint=f"What can be changed here: {', '.join(parts)}.",
+            hint=f"Change {' or '.join(_WORDS[part] for part in parts)}.",
         )
 
 
@@ -90,13 +99,13 @@ def _group(override: Override) -> str:
     return str(override.get_key_element()).lstrip("+~").partition("@")[0]
 
 
-def _saved(folder: Path) -> DictConfig:
+def _saved(folder: Path, parts: Sequence[str]) -> DictConfig:
     try:
         content = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
         raise ConfigError(
             f"{folder} holds no {CONFIG} that can be read.", hint="Name the folder of a run."
         ) from error
-    if not isinstance(content, dict) or not set(PARTS) <= content.keys():
+    if not isinstance(content, dict) or not set(parts) <= content.keys():
         raise ConfigError(f"{folder / CONFIG} is not the configuration of a run.")
     return OmegaConf.create(content)

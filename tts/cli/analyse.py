@@ -4,28 +4,35 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from tts.cli._importance import add_importance, carry_out, check_importance, plan
 from tts.cli._thinking import add_thinking, thinking_of
 from tts.cli.options import Parser
 from tts.errors import ConfigError
 
 if TYPE_CHECKING:
+    from tts.analysis import Reader
     from tts.evaluation.chains import Group, Portrayed
 
 _ABOUT = """\
 Analyse the chains of thought of a run that kept texts: how long they are, how often they reflect,
 where their answer is there for the first time, how much comes after it, and which share of their
 steps came to nothing; by arm, for right and wrong answers apart, with 95% intervals over problems.
-A table and a picture are written beside the results. Nothing is generated."""
+A table and a picture are written beside the results. Nothing is generated, and no model is asked
+but with --importance."""
 
 _EXAMPLES = r"""
 examples:
   tts analyse outputs/thinker
   tts analyse outputs/thinker --arm self_consistency --json chains.json
-  tts analyse outputs/other --thinking end='</reasoning>' --thinking reflections=Wait,Hmm"""
+  tts analyse outputs/other --thinking end='</reasoning>' --thinking reflections=Wait,Hmm
+  tts analyse outputs/thinker --importance --limit 100
+  tts analyse outputs/thinker --importance model=/path/to/another --phrasing 'So it is {answer}.'
+
+An OVERRIDE is as for `tts run`."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -41,13 +48,25 @@ def main(arguments: Sequence[str]) -> int:
         ConfigError: The folder holds no texts, or an argument cannot be used.
     """
     asked = _read(arguments)
-    chains = _chains(asked)
     # Late: help and slips of the pen are answered at once.
+    from tts.analysis import Reader
     from tts.evaluation.chains import groups
+    from tts.evaluation.chains_report import entries
+    from tts.evaluation.store import CHAINS, CHAINS_PICTURE, IMPORTANCE, IMPORTANCE_PICTURE
 
+    reader = Reader(thinking_of(asked.folder, asked.thinking))
+    planned = plan(asked, reader) if asked.importance else None
+    chains = _chains(asked, reader)
     found = groups(chains)
     _show(found)
-    _write(asked, chains, found)
+    _draw(asked.folder, chains, found)
+    figures, written = {"arms": entries(found)}, [CHAINS, CHAINS_PICTURE]
+    if planned:
+        figures["importance"] = carry_out(planned, reader)
+        written += [IMPORTANCE, IMPORTANCE_PICTURE]
+    if asked.json:
+        _write(asked, figures)
+    print(f"Written to {asked.folder}: {', '.join(written)}.")
     return 0
 
 
@@ -57,21 +76,21 @@ def _read(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--arm", metavar="NAME", help="only this arm")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write all figures to this file")
     add_thinking(parser)
-    asked = parser.parse_args(list(arguments))
+    add_importance(parser)
+    asked = parser.parse_intermixed_args(list(arguments))
     if not asked.folder.is_dir():
         raise ConfigError(f"There is no folder {asked.folder}.", hint="Name the folder of a run.")
     if asked.json and not asked.json.absolute().parent.is_dir():
         raise ConfigError(f"--json: there is no folder {asked.json.absolute().parent}.")
+    check_importance(asked)
     return asked
 
 
-def _chains(asked: argparse.Namespace) -> list[Portrayed]:
+def _chains(asked: argparse.Namespace, reader: Reader) -> list[Portrayed]:
     from rich.console import Console
 
-    from tts.analysis import Reader
     from tts.evaluation.chains import chains_of
 
-    reader = Reader(thinking_of(asked.folder, asked.thinking))
     with Console(stderr=True).status("Reading chains"):
         return list(chains_of(asked.folder, reader, asked.arm))
 
@@ -89,15 +108,18 @@ def _show(found: Sequence[Group]) -> None:
         console.print(note, style="yellow", markup=False)
 
 
-def _write(asked: argparse.Namespace, chains: Sequence[Portrayed], found: Sequence[Group]) -> None:
+def _draw(folder: Path, chains: Sequence[Portrayed], found: Sequence[Group]) -> None:
     from tts.evaluation.chains_plot import draw
-    from tts.evaluation.chains_report import entries, markdown
-    from tts.evaluation.provenance import command_line
+    from tts.evaluation.chains_report import markdown
     from tts.evaluation.store import CHAINS, CHAINS_PICTURE, write_atomically
 
-    write_atomically(asked.folder / CHAINS, markdown(found))
-    draw(chains, asked.folder / CHAINS_PICTURE)
-    if asked.json:
-        content = {"source": str(asked.folder), "command": command_line(), "arms": entries(found)}
-        write_atomically(asked.json, json.dumps(content, indent=1) + "\n")
-    print(f"Written to {asked.folder}: {CHAINS}, {CHAINS_PICTURE}.")
+    write_atomically(folder / CHAINS, markdown(found))
+    draw(chains, folder / CHAINS_PICTURE)
+
+
+def _write(asked: argparse.Namespace, figures: Mapping[str, Any]) -> None:
+    from tts.evaluation.provenance import command_line
+    from tts.evaluation.store import write_atomically
+
+    content = {"source": str(asked.folder), "command": command_line(), **figures}
+    write_atomically(asked.json, json.dumps(content, indent=1) + "\n")

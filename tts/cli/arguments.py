@@ -14,8 +14,10 @@ COMMANDS = {
     "estimate": "estimate",
     "calibrate": "calibrate",
     "plan": "plan",
+    "decisions": "decisions",
     "rescore": "rescore",
     "verifier-report": "verifier_report",
+    "report": "report",
     "show": "show",
     "analyse": "analyse",
     "power": "power",
@@ -31,9 +33,11 @@ Usage: tts COMMAND ...
   estimate  say what a run would cost in tokens, time and dollars, without a single request
   calibrate find the threshold for a wanted share of the larger of two models
   plan      choose a method by difficulty, from arms that have been run
+  decisions take a run's decisions again, or ask what another controller would have done
   rescore   apply other votes, verifiers and graders to samples that are already there
   verifier-report
             say how well a verifier's scores part right from wrong, and calibrate them
+  report    put runs side by side on one page, with figures and a table for a paper
   show      show the search tree of a problem: pictures on a page, text in the terminal
   analyse   say what was in the chains of thought, and how much of it was needed
   power     say how many problems a comparison needs

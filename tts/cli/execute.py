@@ -9,8 +9,8 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from rich.console import Console
 
 from tts.cli.claims import Pledge, decide, read_pledges
 from tts.cli.jobs import Job, short
+from tts.cli.observers import Observers
 from tts.cli.workshop import Work, Workshop
 from tts.errors import ConfigError
 from tts.evaluation import store as files
@@ -45,20 +46,49 @@ def execute(jobs: Sequence[Job]) -> bool:
         TTSError: A fault ended the run.
         KeyboardInterrupt: The user did; the folder tells how to go on.
     """
+    with _opened(jobs) as run:
+        run.solve()
+        return run.report()
+
+
+def record(jobs: Sequence[Job]) -> None:
+    """Run jobs one after the other, and leave the reports to `conclude`.
+
+    Raises:
+        As `execute`.
+    """
+    with _opened(jobs) as run:
+        run.solve()
+
+
+def conclude(jobs: Sequence[Job]) -> bool:
+    """Report on jobs that were recorded, wherever that was; nothing is started.
+
+    Returns:
+        Whether any problem failed.
+
+    Raises:
+        ConfigError: One of them is not the one that was recorded, or has not ended.
+    """
+    with _opened(jobs, ended=True) as run:
+        run.solve()
+        return run.report()
+
+
+@contextmanager
+def _opened(jobs: Sequence[Job], *, ended: bool = False) -> Iterator[_Run]:
+    """A block with open folders; `ended` if nothing is to be solved in it."""
     pledges = [read_pledges(job.config, [arm.label for arm in job.arms]) for job in jobs]
     workshop = Workshop()
     works = [workshop.work(job, arm) for job in jobs for arm in job.arms]
     with ExitStack() as stack:
         display = stack.enter_context(Display(Console(stderr=True, highlight=False)))
         listen(display)
-        run = _Run(jobs, works, pledges, display)
+        observers = Observers({} if ended else jobs[0].config, works, display)
+        stack.enter_context(observers)
+        run = _Run(jobs, works, pledges, display, observers, ended=ended)
         run.open(stack)
-        try:
-            asyncio.run(run.all())
-        except BaseException:
-            run.say_how_to_resume()
-            raise
-        return run.report()
+        yield run
 
 
 class _Lines(logging.Handler):
@@ -90,9 +120,12 @@ class _Run:
         works: Sequence[Work],
         pledges: Sequence[Sequence[Pledge]],
         display: Display,
+        observers: Observers,
+        *,
+        ended: bool,
     ) -> None:
         self._jobs, self._works, self._pledges = jobs, works, pledges
-        self._display = display
+        self._display, self._observers, self._ended = display, observers, ended
         self._stores: dict[int, Store] = {}
         self._rows: dict[int, Row] = {}
         # One engine after the other: two may not fit the memory, and each is started once.
@@ -117,10 +150,19 @@ class _Run:
             expected = {work.arm.label: work.arm.expected(work.task) for work in works}
             store = stack.enter_context(Store(job.folder, expected))
             self._stores[id(job)] = store
-            self._tell(store)
-            write_origins(job, works, expected)
+            if not self._ended:
+                self._tell(store)
+                write_origins(job, works, expected)
 
-    async def all(self) -> None:
+    def solve(self) -> None:
+        """Evaluate everything; an interruption tells how to go on."""
+        try:
+            asyncio.run(self._all())
+        except BaseException:
+            self.say_how_to_resume()
+            raise
+
+    async def _all(self) -> None:
         """Evaluate everything, engine by engine."""
         task = asyncio.current_task()
         assert task is not None
@@ -138,10 +180,21 @@ class _Run:
             await close(last.values())
 
     async def _one(self, work: Work) -> None:
-        store = self._stores[id(work.job)]
-        self._rows[id(work)] = await evaluate(
-            work.task, work.arm, store=store, concurrency=work.concurrency, watcher=self._display
-        )
+        store, arm = self._stores[id(work.job)], work.arm
+        if self._ended and len(store.outcomes(arm.label)) < len(work.task) * arm.repeats:
+            raise ConfigError(
+                f"{nice(work.job.folder)} holds no whole run of {arm.label} to report on.",
+                hint="The same command again, with this hydra.sweep.dir, goes on with it.",
+            )
+        with self._observers.watching(work) as (arm, watcher):
+            self._rows[id(work)] = await evaluate(
+                work.task,
+                arm,
+                store=store,
+                concurrency=work.concurrency,
+                watcher=None if self._ended else watcher,
+                limit=0 if self._ended else None,
+            )
 
     def report(self) -> bool:
         """Write and show the tables and pictures of all jobs, and of the sweep if it is one.
@@ -162,6 +215,7 @@ class _Run:
             decided = self._decided(works, pledges, title(rows))
             claims += decided
             write_report(job.folder, rows, decided, curves)
+            self._observers.report(works, job.folder)
             everything += [(_labelled(self._rows[id(work)], job), work) for work in works]
         sweep = self._jobs[0].sweep
         folder = sweep or self._jobs[0].folder
@@ -244,13 +298,14 @@ def write_origins(job: Job, works: Sequence[Work], expected: Mapping[str, Expect
 
 
 def closable(queue: Sequence[Work]) -> list[Backend | Startable]:
-    """The backend of a queue, its draft models, and the verifiers that have something to close."""
+    """What a queue's works leave open: backend, draft models, verifiers, and workers elsewhere."""
     verifiers = [v for work in queue if (v := work.arm.setup.verifier)]
     drafts = [d for work in queue if (d := work.arm.setup.draft)]
     return [
         queue[0].arm.setup.backend,
         *drafts,
         *(v for v in verifiers if isinstance(v, Startable)),
+        *(executor for work in queue if (executor := work.arm.executor)),
     ]
 
 

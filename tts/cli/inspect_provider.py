@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from inspect_ai.model import ModelAPI, modelapi
 
-from tts.integrations import inspect as inspect  # its hook closes engines at the end of a run
-
 
 @modelapi(name="tts")
 def provider() -> type[ModelAPI]:

@@ -21,10 +21,13 @@ NOT_AN_OUTCOME = (
     "arms",
     "experiment",
     "concurrency",
+    "executor",
     "repeats",
     "keep",
     "replay",
     "claims",
+    "tracker",
+    "tracing",
 )
 """Fields that change no result: they stay out of the hash that keeps runs apart."""
 

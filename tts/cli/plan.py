@@ -5,16 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tts._author import Author
 from tts.cli.options import Parser
 from tts.errors import ConfigError
 
 if TYPE_CHECKING:
-    from tts.cli.compose import Composer
     from tts.evaluation.arms import Tried
 
 _ABOUT = """
@@ -104,10 +103,12 @@ def _read(arguments: Sequence[str]) -> argparse.Namespace:
 
 def _model(folders: Sequence[Path]) -> Author:
     """Whose answers these are; one model's."""
+    from tts.cli._recorded import read_json
+
     found = {
         Author.recorded(entry)
         for folder in folders
-        for entry in _json(folder, "provenance.json")["backends"]
+        for entry in read_json(folder, "provenance.json")["backends"]
     }
     if len(found) != 1:
         names = ", ".join(sorted(author.model for author in found))
@@ -132,62 +133,23 @@ def _verifier(names: Iterable[str | None]) -> str | None:
 
 def _arms(folder: Path) -> Iterator[tuple[Tried, str | None]]:
     """The arms of a run, and the verifier of those that need one."""
-    import yaml
-
+    from tts.cli._recorded import nodes, read_config, read_json
     from tts.cli.compose import composer
     from tts.evaluation.arms import Tried
     from tts.evaluation.store import RESULTS, modernise, read
     from tts.strategies._plan import make_strategy
 
-    rows = {row["strategy"]: row for row in _json(folder, "summary.json")}
-    config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    rows = {row["strategy"]: row for row in read_json(folder, "summary.json")}
     modernise(folder)
     records = {r.file_key: r for r in read(folder / RESULTS)}.values()
     with composer(None) as known:
-        nodes = dict(_nodes(known, config, list(rows)))
+        made = dict(nodes(known, read_config(folder), list(rows), "strategy", ["selector"]))
     for label, row in rows.items():
-        node = nodes[label] | ({"n": row["n"]} if row.get("n") is not None else {})
+        node = made[label] | ({"n": row["n"]} if row.get("n") is not None else {})
         needs = make_strategy(node).requires  # and so a plan holds nothing that cannot be made
         mine = [r for r in records if r.arm == label]
         fixed = row["controller"] == "fixed" and not row["budget"]
         yield Tried(label, node, mine, fixed), row["verifier"] if _JUDGED in needs else None
 
 
-def _nodes(
-    known: Composer, config: Mapping[str, Any], labels: Sequence[str]
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    """What each arm's strategy is, by its label."""
-    from omegaconf import OmegaConf
-
-    from tts.cli.jobs import short
-
-    arms = {label: items for label, items in (config.get("arms") or {}).items() if items}
-    if not arms:
-        yield from ((label, dict(config["strategy"])) for label in labels)
-        return
-    for label, items in arms.items():
-        for point, swept in known.expand([str(item) for item in items], multirun=True):
-            mine = [o for o in point if o.partition("=")[0].split(".")[0] in _OWN]
-            if any(o.startswith("strategy=") for o in mine):
-                node = known.compose(mine).strategy
-            else:
-                node = OmegaConf.create({"strategy": config["strategy"]})
-                for override in known.parse(mine):
-                    OmegaConf.update(node, str(override.get_key_element()), override.value())
-                node = node.strategy
-            found = OmegaConf.to_container(node, resolve=True)
-            assert isinstance(found, dict)
-            yield " ".join([str(label), *map(short, swept)]), {str(k): v for k, v in found.items()}
-
-
-_OWN = ("strategy", "selector")
 _JUDGED = "verifier"  # `Capability.VERIFIER`
-
-
-def _json(folder: Path, name: str) -> Any:
-    try:
-        return json.loads((folder / name).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"{folder} holds no {name} that can be read.", hint="Name the folder of a finished run."
-        ) from error

@@ -26,9 +26,12 @@ def main(arguments: Sequence[str]) -> int:
     # Late, so that help and slips of the pen are answered at once.
     from tts.cli.execute import execute
     from tts.cli.jobs import compose_jobs
+    from tts.cli.launch import launch, launcher_of
 
+    elsewhere = launcher_of(command)
     jobs = compose_jobs(command)
     if command.print_config:
         print("---\n".join(job.yaml() for job in jobs), end="")
         return 0
-    return SOME_FAILED if execute(jobs) else 0
+    failed = launch(jobs, command) if elsewhere else execute(jobs)
+    return SOME_FAILED if failed else 0

@@ -15,6 +15,7 @@ from tts.cli.jobs import NOT_AN_OUTCOME, ArmConfig, Job
 from tts.errors import ConfigError
 from tts.evaluation import Arm, Names, check
 from tts.evaluation.trees import Keep
+from tts.executors import Executor
 from tts.protocols import AnswerFormat, Backend, Strategy, Verifier, Watcher
 from tts.solve import Setup
 from tts.tasks import Task
@@ -38,6 +39,7 @@ class Workshop:
         self._tasks: dict[str, Task] = {}
         self._backends: dict[str, Backend] = {}
         self._verifiers: dict[str, Verifier | None] = {}
+        self._pools: dict[str, Any] = {}
 
     def work(self, job: Job, arm: ArmConfig, *, open_ended: bool = False) -> Work:
         """Make all objects of an arm, and check that they fit each other.
@@ -59,6 +61,9 @@ class Workshop:
         if not open_ended:
             check(task, setup)
         total = _total(config["total_budget"], setup)
+        executor = self._executor(config, task, setup)
+        if executor is not None:
+            executor.check(total)
         names = _names(job, arm, setup, task, total)
         # What backend and verifier say of themselves, not how they were configured: the number of
         # requests in flight, or the port of a server, makes no other run.
@@ -89,6 +94,7 @@ class Workshop:
             _keep(config["keep"]),
             total,
             open_ended,
+            executor,
         )
         return Work(job, made, task, concurrency)
 
@@ -135,6 +141,20 @@ class Workshop:
             backend: Backend = build(where, node)
             self._backends[key] = _replayed(backend, replay)
         return self._backends[key]
+
+    def _executor(self, config: Mapping[str, Any], task: Task, setup: Setup) -> Executor | None:
+        """Where an arm is solved; those with one backend share their workers' engines."""
+        node = config.get("executor") or {}
+        if not node.get("_target_"):
+            return None
+        from tts.cli.spread import pool_of, recipe_of
+        from tts.executors.ray import RayExecutor
+
+        key = json.dumps([node, config["backend"], config["replay"]], sort_keys=True)
+        if key not in self._pools:
+            self._pools[key] = pool_of(config)
+        pool = self._pools[key]
+        return RayExecutor(pool, recipe_of(config, task, pool.workers, Workshop), setup)
 
     def _verifier(self, node: Mapping[str, Any] | None) -> Verifier | None:
         key = json.dumps(node, sort_keys=True)

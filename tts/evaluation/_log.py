@@ -53,6 +53,7 @@ class Log:
             _repair(self._file)
             if not os.fstat(self._file).st_size:
                 self._write(header(kind))
+                _sync_folder(path.parent)
             self.schema = schema_of(path, kind)
         except BaseException:
             os.close(self._file)
@@ -147,6 +148,15 @@ def _header(line: bytes) -> dict[str, object] | None:
     except ValueError:
         return None
     return found if isinstance(found, dict) and "format" in found else None
+
+
+def _sync_folder(folder: Path) -> None:
+    """So that a file that is new in it would survive a power cut."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def _lock(file: int, folder: Path) -> None:

@@ -11,6 +11,8 @@ from contextlib import aclosing
 from dataclasses import dataclass, fields, replace
 from typing import Protocol
 
+from tts.budget.allocation import SharesPot
+from tts.budget.fixed import Fixed
 from tts.evaluation._bills import RehearsedVerifier
 from tts.protocols import Backend
 from tts.solve import Setup, solve_all
@@ -132,6 +134,8 @@ class Stage:
         verifier = real.verifier and RehearsedVerifier(real.verifier, policy, scene.verifier_tokens)
         setup = replace(
             real,
+            # The budget of all problems together is no part of a rehearsal.
+            controller=Fixed() if isinstance(real.controller, SharesPot) else real.controller,
             backend=policy,
             verifier=verifier,
             verifier_backend=real.verifier_backend and self._cast(real.verifier_backend, scene),

@@ -12,12 +12,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 from math import ceil
 
+from tts.budget.allocation import SharesPot
 from tts.budget.fixed import Fixed
+from tts.budget.pot import GRACE_SECONDS
+from tts.evaluation._capped import capped, said, scarcest, shrunk
 from tts.evaluation._stage import STEP, Rehearse, Scene, Stage, larger, say
 from tts.evaluation.runner import Arm
 from tts.protocols import Backend
@@ -76,7 +79,8 @@ class Estimate:
         n_problems: Problems, repeats included.
         n_rehearsed: Problems that were rehearsed.
         expected: Under the assumptions, over all problems.
-        upper: At most, over all problems: every answer to its cap, no early stop.
+        upper: At most, over all problems: every answer to its cap, no early stop but that of
+            `total_budget`.
         seconds: Expected wall clock; None if no speed is known.
         seconds_upper: At most; None if no speed is known.
         latency: Least seconds that a problem takes on average; None if no speed is known.
@@ -88,9 +92,9 @@ class Estimate:
     n_rehearsed: int
     expected: Usage
     upper: Usage
-    seconds: float | None
-    seconds_upper: float | None
-    latency: float | None
+    seconds: float | None = None
+    seconds_upper: float | None = None
+    latency: float | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -112,20 +116,46 @@ async def estimate(arm: Arm, task: Task, rehearse: Rehearse, given: Assumptions)
     likely = Scene(given.length, given.saying, STEP, given.cached, given.verifier_tokens)
     costs = await stage.play(likely)
     most = await stage.most(costs)
-    size = len(task) * arm.repeats
-    expected = _total(groups, costs, lambda a, b: _times(a + b, 0.5), arm.repeats)
     upper = _total(groups, most, larger, arm.repeats)
-    speed, single = given.tokens_per_second, given.stream_tokens_per_second
-    return Estimate(
+    found = Estimate(
         label=arm.label,
-        n_problems=size,
+        n_problems=len(task) * arm.repeats,
         n_rehearsed=len(stage.problems),
-        expected=expected,
+        expected=_total(groups, costs, lambda a, b: _times(a + b, 0.5), arm.repeats),
         upper=upper,
-        seconds=expected.completion_tokens / speed if speed else None,
-        seconds_upper=upper.completion_tokens / speed if speed else None,
-        latency=expected.sequential_tokens / size / single if single else None,
         notes=tuple(_notes(arm, given, stage.stepped, judged=upper.verifier_tokens > 0)),
+    )
+    return _timed(found, given) if arm.total_budget is None else _within(found, arm, given)
+
+
+def _within(one: Estimate, arm: Arm, given: Assumptions) -> Estimate:
+    """What the budget for all problems together leaves of it."""
+    total, speed = arm.total_budget, given.tokens_per_second
+    assert total is not None
+    wanted = replace(one.expected, seconds=one.expected.completion_tokens / speed if speed else 0.0)
+    limit, share = scarcest(wanted, total)
+    notes = said(arm.label, limit, total, wanted) if share < 1 else ()
+    within = replace(
+        one,
+        expected=shrunk(one.expected, share),
+        upper=capped(one.upper, total, arm.setup.max_tokens),
+        notes=(*one.notes, *notes),
+    )
+    timed = _timed(within, given)
+    if total.seconds is None or timed.seconds_upper is None:
+        return timed
+    return replace(timed, seconds_upper=min(timed.seconds_upper, total.seconds + GRACE_SECONDS))
+
+
+def _timed(one: Estimate, given: Assumptions) -> Estimate:
+    """With the times that follow from the tokens."""
+    speed, single = given.tokens_per_second, given.stream_tokens_per_second
+    alone = one.expected.sequential_tokens / one.n_problems
+    return replace(
+        one,
+        seconds=one.expected.completion_tokens / speed if speed else None,
+        seconds_upper=one.upper.completion_tokens / speed if speed else None,
+        latency=alone / single if single else None,
     )
 
 
@@ -190,7 +220,7 @@ def _times(usage: Usage, factor: float) -> Usage:
 
 
 def _notes(arm: Arm, given: Assumptions, stepped: bool, judged: bool) -> Iterator[str]:
-    if not isinstance(arm.setup.controller, Fixed):
+    if not isinstance(arm.setup.controller, Fixed | SharesPot):
         yield (
             f"{arm.label}: its controller stops when answers agree; it was assumed that"
             f" {given.agreement:.0%} of a problem's samples give the commonest answer."
@@ -207,5 +237,7 @@ def _notes(arm: Arm, given: Assumptions, stepped: bool, judged: bool) -> Iterato
         )
     if judged and given.verifier_tokens is None:
         yield f"{arm.label}: judgements are counted at their upper bound."
+    if arm.total_budget and arm.total_budget.seconds is not None and not given.tokens_per_second:
+        yield f"{arm.label}: total_budget.seconds may end the run earlier; no speed is known."
     if arm.setup.budget and arm.setup.budget.seconds is not None:
         yield f"{arm.label}: budget.seconds may end problems earlier; it is left out here."

@@ -54,8 +54,7 @@ class Display:
         """An arm starts."""
         self._tally = _Tally(arm.label, arm.setup.budget or Budget(), total)
         for outcome in done:
-            if not outcome.failed:
-                self._tally.count(outcome, now=False)
+            self._tally.count(outcome, now=False)
         self._last = time.monotonic()
         if self._console.is_terminal:
             self._bars = _bars(self._console)

@@ -83,7 +83,7 @@ class Watcher(Protocol):
     """Is told how a run goes; must be quick."""
 
     def begin(self, arm: Arm, total: int, done: Sequence[Outcome]) -> None:
-        """An arm starts, with what an earlier sitting has done."""
+        """An arm starts, with what earlier sittings have done and this one leaves as it is."""
         ...
 
     def on_event(self, event: Event) -> None:
@@ -182,7 +182,8 @@ async def evaluate(
     if todo:
         await (arm.executor or arm.setup).start()
     if watcher:
-        watcher.begin(arm, len(todo) + len(done), earlier)
+        before = [o for o in earlier if (o.problem_id, o.repeat) in done]
+        watcher.begin(arm, len(todo) + len(done), before)
     if todo:
         sitting.start()
         await sitting.run(concurrency)
@@ -198,7 +199,7 @@ def _check_unchanged(task: Task, earlier: Sequence[Outcome]) -> None:
     Raises:
         ConfigError: A problem is not the one that was answered.
     """
-    asked = {outcome.problem_id: outcome.asked for outcome in earlier}
+    asked = {outcome.problem_id: outcome.asked for outcome in earlier if not outcome.failed}
     for item in task if asked else ():
         name = item.problem.id
         if asked.get(name) and asked[name] != fingerprint(item.problem):

@@ -12,12 +12,13 @@ import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean, geometric_mean
 from typing import cast
 
 from tts.analysis import Perplexity, Reader, importance
 from tts.analysis.reading import Kind as StepKind
 from tts.errors import ConfigError, ContextTooLong
-from tts.evaluation.chains import Figure, Kind, kept, kind_of, over_problems
+from tts.evaluation.chains import KINDS, Figure, Kind, kept, kind_of, over_problems
 from tts.seeds import derive
 from tts.types import Problem
 
@@ -93,18 +94,20 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
-    """How much more plain steps did than those of another kind, in the same chains.
+    """What plain steps did more than those of another kind, in the same chains.
 
     Attributes:
         arm: Of the chains.
         step: The other kind.
         problems: Number of problems whose chain has both.
+        helps: Share of plain steps that help, minus that of the others, -1 to 1.
         ratio: Geometric mean of the importance of plain steps, over that of the others.
     """
 
     arm: str
     step: StepKind
     problems: int
+    helps: Figure
     ratio: Figure
 
 
@@ -201,7 +204,9 @@ def effects(chains: Sequence[Weighed]) -> list[Effect]:
         own = values.setdefault((chain.arm, step, chain.kind), {})
         own.setdefault(chain.problem_id, []).append(value)
     arms = list(dict.fromkeys(each.chain.arm for each in chains))
-    keys = sorted(values, key=lambda key: (arms.index(key[0]), STEPS.index(key[1]), key[2]))
+    keys = sorted(
+        values, key=lambda key: (arms.index(key[0]), STEPS.index(key[1]), KINDS.index(key[2]))
+    )
     return [_effect(*key, values[key]) for key in keys]
 
 
@@ -211,9 +216,7 @@ def _each(chains: Sequence[Weighed]) -> Iterator[tuple[Sampled, StepKind, float]
             yield each.chain, each.kinds[number], value
 
 
-def _effect(
-    arm: str, step: StepKind, kind: Kind, values: Mapping[str, Sequence[float]]
-) -> Effect:
+def _effect(arm: str, step: StepKind, kind: Kind, values: Mapping[str, Sequence[float]]) -> Effect:
     def share(counts: Callable[[float], bool]) -> Figure:
         return over_problems({p: [float(counts(v)) for v in own] for p, own in values.items()})
 
@@ -235,23 +238,25 @@ def contrasts(chains: Sequence[Weighed]) -> list[Contrast]:
     found = []
     for arm in dict.fromkeys(each.chain.arm for each in chains):
         own = [each for each in chains if each.chain.arm == arm]
-        for step in FUNCTIONAL:
-            ratios = {each.chain.problem_id: r for each in own if (r := _ratios(each, step))}
-            if ratios:
-                found.append(Contrast(arm, step, len(ratios), _geometric(ratios)))
+        found += [each for step in FUNCTIONAL if (each := _contrast(arm, step, own))]
     return found
 
 
-def _ratios(each: Weighed, step: StepKind) -> list[float]:
-    """The plain steps' mean importance over that of the others; empty if one of them is missing."""
-    logs: dict[StepKind, list[float]] = {"plain": [], step: []}
-    for number, value in each.importance.items():
-        if each.kinds[number] in logs:
-            logs[each.kinds[number]].append(math.log(value))
-    if not all(logs.values()):
-        return []
-    plain, other = (sum(own) / len(own) for own in logs.values())
-    return [math.exp(plain - other)]
+def _contrast(arm: str, step: StepKind, chains: Sequence[Weighed]) -> Contrast | None:
+    helps, ratios = {}, {}
+    for each in chains:
+        plain, other = (_of(each, kind) for kind in ("plain", step))
+        if plain and other:
+            name = each.chain.problem_id
+            helps[name] = [fmean(v > MARGIN for v in plain) - fmean(v > MARGIN for v in other)]
+            ratios[name] = [geometric_mean(plain) / geometric_mean(other)]
+    if not helps:
+        return None
+    return Contrast(arm, step, len(helps), over_problems(helps), _geometric(ratios))
+
+
+def _of(each: Weighed, step: StepKind) -> list[float]:
+    return [value for number, value in each.importance.items() if each.kinds[number] == step]
 
 
 def _geometric(values: Mapping[str, Sequence[float]]) -> Figure:

@@ -12,26 +12,26 @@ from tts.evaluation.chains_report import cell
 from tts.evaluation.report import Sheet
 from tts.evaluation.step_importance import MARGIN, Contrast, Effect, Weighed
 
-_NAMES: Mapping[StepKind, tuple[str, str]] = {
-    "plain": ("plain steps", "a plain step"),
-    "recheck": ("re-checks", "a re-check"),
-    "change": ("changes of mind", "a change of mind"),
+_NAMES: Mapping[StepKind, str] = {
+    "plain": "plain steps",
+    "recheck": "re-checks",
+    "change": "changes of mind",
 }
-_HEADS = ("steps of chains", "steps", "problems", "hinders %", "idle %", "helps %", "mean [95%]")
+_IDLE = "idle %"
+_HEADS = ("", "steps", "problems", "hinders %", _IDLE, "helps %", "mean [95%]")
 
 
 def sheets(effects: Sequence[Effect]) -> list[Sheet]:
     """A table an arm, with a row for each kind of step and of chain; at least one effect."""
     arms = dict.fromkeys(effect.arm for effect in effects)
     return [
-        Sheet(f"{arm}: importance of steps", _HEADS, tuple(map(_line, effects_of(effects, arm))))
+        Sheet(f"{arm}: importance of steps", _HEADS, _lines(effects, arm), spare=(_IDLE,))
         for arm in arms
     ]
 
 
-def effects_of(effects: Sequence[Effect], arm: str) -> list[Effect]:
-    """Those of one arm."""
-    return [effect for effect in effects if effect.arm == arm]
+def _lines(effects: Sequence[Effect], arm: str) -> tuple[tuple[str, ...], ...]:
+    return tuple(_line(effect) for effect in effects if effect.arm == arm)
 
 
 def notes(
@@ -50,9 +50,11 @@ def notes(
         f" over that with it. A step helps above {MARGIN:g}, and hinders below 1/{MARGIN:g}."
     ]
     for each in contrasts:
+        helps = cell(each.helps, share=True).replace("\\[", "[")
         said.append(
-            f"{each.arm}: a plain step does {_factor(each.ratio)} times as much as"
-            f" {_NAMES[each.step][1]} of the same chain ({each.problems:,} problems)."
+            f"{each.arm}: plain steps help {helps} points more often than"
+            f" {_NAMES[each.step]} of the same chain, and do {_factor(each.ratio)} times as much"
+            f" ({each.problems:,} problems)."
         )
     if all(effect.step == "plain" for effect in effects):
         said.append("No step that was looked at re-checks or changes the course.")
@@ -95,7 +97,7 @@ def _chain(each: Weighed) -> dict[str, Any]:
 def _line(effect: Effect) -> tuple[str, ...]:
     shares = (effect.hinders, effect.idle, effect.helps)
     return (
-        f"{_NAMES[effect.step][0]}, {effect.kind}",
+        f"{_NAMES[effect.step]}, {effect.kind}",
         f"{effect.steps:,}",
         f"{effect.problems:,}",
         *(cell(share, share=True) for share in shares),

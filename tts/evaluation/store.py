@@ -37,10 +37,11 @@ RESULTS, TREES, SUMMARY = "results.jsonl", "trees.jsonl", "summary.json"
 TABLE, PICTURE, PAGE = "summary.md", "accuracy_vs_compute.png", "trees.html"
 CONFIG, PROVENANCE, CLAIMS = "config.yaml", "provenance.json", "claims.json"
 CHAINS, CHAINS_PICTURE = "analysis.md", "analysis.png"
+IMPORTANCE, IMPORTANCE_PICTURE = "importance.md", "importance.png"
 VERIFIER, VERIFIER_PICTURE = "verifier_report.md", "verifier_report.png"
 FILES = (
     *(SUMMARY, TABLE, CLAIMS, PICTURE, PAGE, CHAINS, CHAINS_PICTURE),
-    *(VERIFIER, VERIFIER_PICTURE),
+    *(IMPORTANCE, IMPORTANCE_PICTURE, VERIFIER, VERIFIER_PICTURE),
     *(CONFIG, PROVENANCE, TREES, RESULTS),
 )
 """All that is there of a run; the results last, so that a folder half moved is still recognised."""

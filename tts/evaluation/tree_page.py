@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
+from markupsafe import Markup
 from rich.cells import cell_len, set_cell_size
 
 from tts.evaluation.tree_exhibit import Exhibit, one_line
@@ -25,6 +26,7 @@ _CELLS = 25  # characters that fit into a node
 _ASIDE = 20  # characters that fit beside a leaf
 _SAMPLE = 36  # width of a shape in the legend, in pixels
 _DARK, _LIGHT = "#000", "#fff"
+_SHADES = 256  # of viridis
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,21 @@ def tree_page(exhibits: Sequence[Exhibit]) -> str:
     )
 
 
+def tree_svg(exhibit: Exhibit) -> Markup:
+    """The picture of a tree alone, an `svg` element for another page.
+
+    It is styled by `tree_svg.css`, which names the variables that the page must define.
+
+    Args:
+        exhibit: The tree.
+    """
+    environment = _template().environment
+    picture = environment.get_template("tree_svg.html").render(
+        picture=_picture(exhibit), width=WIDTH
+    )
+    return Markup(picture)
+
+
 def colour(tone: float) -> tuple[str, str]:
     """The colour of a score, and one that can be read on it.
 
@@ -100,10 +117,15 @@ def colour(tone: float) -> tuple[str, str]:
     Args:
         tone: 0 to 1.
     """
+    return _shade(min(_SHADES - 1, int(tone * _SHADES)))
+
+
+@cache
+def _shade(place: int) -> tuple[str, str]:
     from matplotlib import colormaps
     from matplotlib.colors import to_hex
 
-    red, green, blue, _ = colormaps["viridis"](tone)
+    red, green, blue, _ = colormaps["viridis"](place)
     light = 0.2126 * red**2.2 + 0.7152 * green**2.2 + 0.0722 * blue**2.2
     # Black and white have the same contrast (WCAG) on a relative luminance of 0.18.
     return to_hex((red, green, blue)), _DARK if light > 0.18 else _LIGHT

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Generic, Protocol, TypeVar
 
-from tts.errors import BackendError
+from tts.errors import BackendError, TTSError
 from tts.executors._member import Lost
 
 _LOG = logging.getLogger("tts")
@@ -42,18 +42,21 @@ class Crew(Generic[H]):
     def __init__(self, hire: Callable[[], Awaitable[H]], size: int, restarts: int) -> None:
         self._hire, self._size, self._restarts = hire, size, restarts
         self._hiring: set[asyncio.Task[None]] = set()
+        self._full = False
         self.members: list[H] = []
 
     async def fill(self) -> None:
-        """Bring everyone, at the same time.
+        """Bring everyone, at the same time; only once, as lost ones are replaced by themselves.
 
         Raises:
             Exception: The first that bringing one raised; nobody is left then.
         """
-        missing = self._size - len(self.members)
-        hires = [asyncio.ensure_future(self._hire()) for _ in range(missing)]
+        if self._full:
+            return
+        hires = [asyncio.ensure_future(self._hire()) for _ in range(self._size)]
         try:
             self.members += await asyncio.gather(*hires)
+            self._full = True
         finally:
             for hire in hires:
                 hire.cancel()
@@ -101,7 +104,7 @@ class Crew(Generic[H]):
             try:
                 self.members.append(await self._hire())
                 return
-            except (Lost, BackendError) as error:
+            except (Lost, TTSError) as error:
                 _LOG.warning(f"A new Ray worker did not come up: {error}")
 
     async def aclose(self) -> None:
@@ -109,5 +112,5 @@ class Crew(Generic[H]):
         for task in self._hiring:
             task.cancel()
         await asyncio.gather(*self._hiring, return_exceptions=True)
-        leaving, self.members = self.members, []
+        leaving, self.members, self._full = self.members, [], False
         await asyncio.gather(*(member.aclose() for member in leaving))

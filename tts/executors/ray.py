@@ -40,9 +40,6 @@ from tts.types import Decided, Done, Event, Problem, Result, Spent, Usage
 TRIES = 3
 """How often a problem is handed out that is lost with its worker each time; then it has failed."""
 
-_PLACING_SECONDS = 30.0
-"""How long workers may wait for their places where no further node can join."""
-
 
 class RayPool:
     """Workers on a Ray cluster, shared by executors that are used one after the other.
@@ -55,7 +52,7 @@ class RayPool:
         gpus: GPUs that a worker sees and its engines share, at least 0.
         resources: Further resources of the cluster that a worker takes, by name.
         restarts: How many lost workers are replaced, in all, at least 0.
-        patience_seconds: How long workers may wait for their place on a cluster that may grow.
+        patience_seconds: How long a worker may wait for its place and its process.
         object_store_mib: Shared memory (MiB) of a cluster that is started here, at least 75.
 
     Attributes:
@@ -105,11 +102,12 @@ class RayPool:
             BackendError: A worker, or its engine, did not come up.
         """
         async with self._starting:
+            if order is self._order:
+                return
             self._cluster.join()
             self._order = order
-            ready = list(self._crew.members)
             try:
-                await asyncio.gather(*(self._prepare(member, order) for member in ready))
+                await asyncio.gather(*map(self._teach, self._crew.members))
                 await self._crew.fill()
             except Lost as loss:
                 raise EngineStartFailed(f"A Ray worker did not come up: {loss}.") from loss
@@ -130,9 +128,9 @@ class RayPool:
         member.load += 1
         try:
             result: Result = await member.ask("solve", name, pack((problem, budget)))
-            if isinstance(result.error, EngineDead | EngineStartFailed):
-                if not result.error.retryable:
-                    raise result.error
+            fault = result.error
+            if isinstance(fault, EngineDead | EngineStartFailed) and not fault.retryable:
+                raise fault
             return result
         except (Lost, EngineDead, EngineStartFailed) as error:
             self._crew.lose(member, error)
@@ -142,31 +140,34 @@ class RayPool:
 
     async def aclose(self) -> None:
         """Close the engines, end the workers, and leave the cluster; safe to call again."""
-        try:
-            await self._crew.aclose()
-        finally:
-            self._cluster.leave()
+        async with self._starting:
+            self._order = None
+            try:
+                await self._crew.aclose()
+            finally:
+                self._cluster.leave()
 
     async def _hire(self) -> Member:
         """A new worker, ready for the order."""
-        assert self._order is not None
         member = Member(self._options)
         try:
             await self._place(member)
-            await self._prepare(member, self._order)
+            order = None
+            while order is not self._order:  # another may be given meanwhile
+                order = self._order
+                await self._prepare(member, order)
         except BaseException:
             member.kill()
             raise
         return member
 
     async def _place(self, member: Member) -> None:
-        seconds = self._patience if self._cluster.grows else _PLACING_SECONDS
         wanted = {name: amount * self.workers for name, amount in self._each.items() if amount}
         lacking = self._cluster.lacks(wanted)
         if lacking and not self._cluster.grows:
             raise self._no_room(lacking)
-        if not await member.placed(seconds):
-            raise self._no_room(lacking or f"none free within {seconds:g} s")
+        if not await member.placed(self._patience):
+            raise self._no_room(lacking or f"none was free within {self._patience:g} s")
 
     def _no_room(self, there: str) -> ConfigError:
         each = ", ".join(f"{amount:g} {name}" for name, amount in self._each.items() if amount)
@@ -176,8 +177,17 @@ class RayPool:
             " (executor.address).",
         )
 
-    async def _prepare(self, member: Member, order: _Order) -> None:
+    async def _teach(self, member: Member) -> None:
+        """Prepare a worker that is there already."""
+        try:
+            await self._prepare(member, self._order)
+        except (Lost, EngineDead, EngineStartFailed) as error:
+            self._crew.lose(member, error)
+
+    async def _prepare(self, member: Member, order: _Order | None) -> None:
         """Have a worker make and start the setup, and compare what it is with what it should be."""
+        if order is None:  # the pool is being closed
+            return
         found = await member.ask("prepare", order.name, order.recipe)
         for part, wanted in order.identities.items():
             if found.get(part) != wanted:

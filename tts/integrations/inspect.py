@@ -2,8 +2,7 @@
 
 Knows nothing of Hydra: what `inspect eval --model tts/...` is told, `tts.cli.inspect_models` reads.
 
-    model = Model(StrategyModel(lambda: Setup(strategy, backend)), GenerateConfig())
-    inspect_ai.eval(task, model=model)
+    inspect_ai.eval(task, model=model(lambda: Setup(strategy, backend)))
 
 * What the benchmark gets is the text of the best candidate, as the strategy chose. If the budget
   ended before there was any, it gets an empty text, with the reason. Faults are raised.
@@ -11,7 +10,8 @@ Knows nothing of Hydra: what `inspect eval --model tts/...` is told, `tts.cli.in
 * Each epoch draws anew, and so does the same question asked again within a sample.
 * Inspect decides how many samples run at once. Errors are not retried at its level, since backends
   do so themselves where it makes sense.
-* Engines are closed at the end of a run, and started anew by the next.
+* Engines are closed at the end of an evaluation, and started anew by the next. Who asks the model
+  outside of one closes it: `async with model(...) as found: ...`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import fields
+from functools import cache
 from typing import Any
 
 from inspect_ai.hooks import Hooks, RunEnd, hooks
@@ -29,10 +30,12 @@ from inspect_ai.model import (
     ChatMessage,
     ChatMessageAssistant,
     GenerateConfig,
+    Model,
     ModelAPI,
     ModelOutput,
     ModelUsage,
     StopReason,
+    modelapi,
 )
 from inspect_ai.tool import ToolChoice, ToolInfo
 
@@ -68,6 +71,7 @@ class StrategyModel(ModelAPI):
         connections: int = 64,
     ) -> None:
         super().__init__(name, config=config or GenerateConfig())
+        _close_at_the_end()
         self._make = make
         self._connections = connections
         self._setup: Setup | None = make()
@@ -105,7 +109,6 @@ class StrategyModel(ModelAPI):
         setup = configured(self._setup, config)
         setup.check_total(None)
         problem = self._problem(input)
-        _working.add(self)
         options: dict[str, Any] = {f.name: getattr(setup, f.name) for f in fields(setup)}
         result = await solve(problem, **options)
         return _output(self.model_name, result, priced=setup.backend.model.priced)
@@ -115,6 +118,7 @@ class StrategyModel(ModelAPI):
         sample = sample_active()
         place, epoch, attempt = "", 1, ""
         if sample is not None:
+            _working.add(self)
             place, epoch, attempt = str(sample.sample.id), sample.epoch, sample.id
         first = problem_of(messages, place, epoch, 0)
         key = (attempt, first.id, epoch)
@@ -128,6 +132,26 @@ class StrategyModel(ModelAPI):
         self._asked.clear()
         if setup is not None:
             await _close(setup)
+
+
+def model(
+    make: Callable[[], Setup], name: str = "tts", *, config: GenerateConfig | None = None
+) -> Model:
+    """A model of Inspect's that answers by searching.
+
+    Args:
+        make: Makes how problems are solved; called now, and again for each run after the first.
+        name: What logs call it, behind `strategy/`.
+        config: Inspect's settings that hold unless a request says otherwise.
+
+    Raises:
+        ConfigError: The setup cannot be made, or a setting cannot be honoured.
+    """
+    config = config or GenerateConfig()
+    return Model(_registered(make, name, config=config), config)
+
+
+_registered: Callable[..., ModelAPI] = modelapi(name="strategy")(StrategyModel)
 
 
 async def _close(setup: Setup) -> None:
@@ -182,15 +206,15 @@ def _about(result: Result) -> dict[str, Any]:
     }
 
 
-@hooks(name="tts", description="Closes the engines of tts at the end of a run.")
-class _Closing(Hooks):
-    """Closes the models that have worked in a run, in the event loop in which they did."""
+@cache
+def _close_at_the_end() -> None:
+    """Have Inspect tell when a run ends; only once there is a model that must know."""
 
-    def enabled(self) -> bool:
-        """Whether there are any."""
-        return bool(_working)
+    @hooks(name="tts", description="Closes the engines of tts at the end of a run.")
+    class Closing(Hooks):
+        """Closes the models that have worked in a run, in the event loop in which they did."""
 
-    async def on_run_end(self, data: RunEnd) -> None:
-        """Close them."""
-        for model in list(_working):
-            await model.aclose()
+        async def on_run_end(self, data: RunEnd) -> None:
+            """Close them."""
+            for model in list(_working):
+                await model.aclose()

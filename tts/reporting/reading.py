@@ -41,13 +41,13 @@ class Fault:
 
 @dataclass(slots=True)
 class Scores:
-    """Scores of independent answers, packed: ten bytes an answer.
+    """Scores of independent answers, packed: thirteen bytes an answer.
 
     Attributes:
-        owner: Of each answer the place of its problem in `problems`.
+        owner: Of each answer the place of its problem.
         raws: As the verifier gave them.
         right: 1 or 0.
-        problems: In the order in which they ended.
+        places: By problem, in the order in which they ended.
         silent: Samples without an answer.
         scales: What the scores are.
     """
@@ -55,7 +55,7 @@ class Scores:
     owner: array[int] = field(default_factory=lambda: array("i"))
     raws: array[float] = field(default_factory=lambda: array("d"))
     right: array[int] = field(default_factory=lambda: array("b"))
-    problems: list[str] = field(default_factory=list)
+    places: dict[str, int] = field(default_factory=dict)
     silent: int = 0
     scales: set[str] = field(default_factory=set)
 
@@ -65,11 +65,10 @@ class Scores:
             return
         told = [c for c in candidates if c.key is not None]
         self.silent += len(candidates) - len(told)
-        if told:
-            self.problems.append(problem)
+        place = self.places.setdefault(problem, len(self.places)) if told else -1
         for c in told:
             assert c.score is not None
-            self.owner.append(len(self.problems) - 1)
+            self.owner.append(place)
             self.raws.append(c.score.raw)
             self.right.append(bool(c.correct))
             self.scales.add(c.score.scale)

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import reprlib
 from collections.abc import Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from tts.errors import ConfigError
+from tts.errors import ConfigError, GradingError
 from tts.tasks.answers import MathAnswers
 from tts.tasks.prompt import Prompt
 from tts.tasks.task import Answers, Grader, Item, SameAsGold
@@ -102,19 +103,31 @@ class RequestsTask:
 
         Raises:
             ConfigError: There is no such problem, or no right answer to it is known.
-            GradingError: The grader crashed.
+            GradingError: The grader crashed, or the file has changed since the task was made.
         """
-        offset = self._offsets.get(problem_id)
-        if offset is None:
-            raise ConfigError(f"{self._file} has no request {problem_id!r}.")
-        with self._file.open("rb") as file:
-            file.seek(offset)
-            item = self._item(_object(file.readline()))
+        item = self._found(problem_id)
         if item.gold is None:
             raise ConfigError(f"{self._file}: no right answer of {problem_id!r} is known.")
         return answer is not None and await self._grader.right(answer, item)
 
     # --- reading ---
+
+    def _found(self, problem_id: ProblemId) -> Item:
+        offset = self._offsets.get(problem_id)
+        if offset is None:
+            raise ConfigError(f"{self._file} has no request {problem_id!r}.")
+        try:
+            with self._file.open("rb") as file:
+                file.seek(offset)
+                item = self._item(_object(file.readline()))
+        except (OSError, _Unusable):
+            item = None
+        if item is None or item.problem.id != problem_id:
+            raise GradingError(
+                f"{self._file} has changed: {problem_id!r} is not where it was.",
+                hint="Add lines at its end while it is answered, and change none.",
+            )
+        return item
 
     def _scan(self) -> None:
         """Read the whole file once."""
@@ -135,7 +148,7 @@ class RequestsTask:
             if (first := numbers.setdefault(item.problem.id, number)) != number:
                 raise ConfigError(
                     f"{self._file}: lines {first} and {number} have the same id,"
-                    f" {item.problem.id!r}.",
+                    f" {reprlib.repr(item.problem.id)}.",
                     hint="Give each request an id of its own: its answer is filed under it.",
                 )
             self._offsets[item.problem.id] = offset
@@ -206,10 +219,16 @@ def explained(broken: tuple[Broken, ...]) -> str:
 def _object(line: bytes) -> dict[str, Any]:
     try:
         row = json.loads(line)
+        if b"\xed" in line or b"\\ud" in line.lower():  # there may be half a character
+            json.dumps(row, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
         raise _Unusable(f"it is no JSON ({error.msg}, column {error.colno})") from error
     except UnicodeDecodeError as error:
         raise _Unusable("it is no UTF-8") from error
+    except UnicodeEncodeError as error:
+        raise _Unusable("it holds half a character, which no text can hold") from error
+    except (ValueError, RecursionError) as error:
+        raise _Unusable(f"it cannot be read ({error})") from error
     if not isinstance(row, dict):
         raise _Unusable(f"it holds a {type(row).__name__}, not an object")
     return row
@@ -222,7 +241,7 @@ def _shape(row: Mapping[str, Any]) -> Shape:
 def _body(row: Mapping[str, Any]) -> Mapping[str, Any]:
     body = row.get("body")
     if row.get("url") != "/v1/chat/completions":
-        raise _Unusable(f"its url is {row.get('url')!r}, not '/v1/chat/completions'")
+        raise _Unusable(f"its url is {reprlib.repr(row.get('url'))}, not '/v1/chat/completions'")
     if not isinstance(body, dict) or body.get("messages") is None:
         raise _Unusable("its 'body' holds no 'messages'")
     return body

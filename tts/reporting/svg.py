@@ -1,0 +1,77 @@
+"""Figures of Matplotlib as inline SVG: colours that follow the page's theme, texts on points.
+
+The page's style sheet defines the variables, light and dark; a colour that is none of ours stays.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from markupsafe import Markup, escape
+
+from tts.reporting.looks import COLOURS, FAINT, INK, PAPER, SOFT
+from tts.reporting.pictures import TIP
+from tts.reporting.visible import visible
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_THEME = {
+    **{colour: f"var(--c{place})" for place, colour in enumerate(COLOURS)},
+    **{
+        INK: "var(--ink)",
+        "#000000": "var(--ink)",
+        "black": "var(--ink)",
+        "#ffffff": "var(--paper)",
+    },
+    **{SOFT: "var(--soft)", "#777777": "var(--soft)", "#555555": "var(--soft)"},
+    **{FAINT: "var(--line)", PAPER: "var(--paper)"},
+}
+_COLOUR = re.compile(r"#[0-9a-f]{6}\b")
+_PLAIN_ID = re.compile(rf' id="(?!{TIP}\d|[A-Za-z]+\d*_?\d*_?[0-9a-f]{{10}}")[^"]*"')
+_TIP = re.compile(rf'<g id="{TIP}(\d+)">')
+
+
+def inline(chart: Figure, name: str, about: str, tips: Mapping[int, str] | None = None) -> Markup:
+    """A figure as an element of a page.
+
+    Args:
+        chart: Closed afterwards.
+        name: Unique on the page; what is referred to inside is named after it.
+        about: For those who cannot see it.
+        tips: Texts of the points, by number.
+    """
+    import matplotlib
+
+    said = io.StringIO()
+    for patch in (chart.patch, *(axes.patch for axes in chart.axes)):
+        patch.set_visible(False)
+    options = {"svg.fonttype": "none", "svg.hashsalt": name}
+    with matplotlib.rc_context(options):
+        chart.savefig(said, format="svg", metadata={"Date": None, "Creator": None})
+    text = said.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r"<style.*?</style>", "", text, flags=re.DOTALL)
+    text = re.sub(r"<svg [^>]*?(viewBox=\"[^\"]*\")[^>]*>", _opening(about), text, count=1)
+    text = _PLAIN_ID.sub("", text).replace("xlink:href", "href")
+    text = _COLOUR.sub(lambda m: theme(m[0]), text)
+    text = _TIP.sub(lambda m: _titled((tips or {}).get(int(m[1]), "")), text)
+    return Markup(re.sub(r"\n\s*", "\n", text))
+
+
+def theme(colour: str) -> str:
+    """What a style sheet calls a colour: a variable of the page, if it is one of ours."""
+    return _THEME.get(colour, colour)
+
+
+def _opening(about: str) -> str:
+    told = str(escape(visible(about))).replace("\\", "\\\\")
+    return rf'<svg class="chart" \1 role="img" aria-label="{told}">'
+
+
+def _titled(text: str) -> str:
+    return f'<g class="point" tabindex="0"><title>{escape(visible(text))}</title>'
