@@ -402,7 +402,7 @@ def test_every_field_is_explained(path):
 @pytest.mark.engine
 @pytest.mark.slow
 def test_the_demonstration_on_the_real_engine():
-    words = ("experiment=demo", "task.n_problems=6", "strategy.n=2", "hydra.run.dir=out")
+    words = ("experiment=demo", "task.n_problems=3", "strategy.n=2", "hydra.run.dir=out")
     done = subprocess.run(
         command(*words), env=environment(), capture_output=True, text=True, timeout=280, check=False
     )

@@ -2,9 +2,9 @@
 
 The words are those of `tts batch`. What is slow (imports, composing the configuration) is done
 once; then each sitting is a fork of this process, which is killed at a random moment: as it starts,
-or once some more lines were written, and always a little later than that. Says how often it was
-killed, in how many of these cases a line was torn, and the exit code of the last sitting, which is
-left alone.
+or once its records have grown by some bytes, and always a little later than that. The last sitting
+is left alone. Says how often it was killed, how often of these before it had written anything, and
+the exit code of the last sitting.
 """
 
 from __future__ import annotations
@@ -20,35 +20,42 @@ from pathlib import Path
 from tts.cli._requests import Batch, serve
 from tts.cli.batch import _command, _read
 from tts.cli.jobs import Job, compose_jobs
+from tts.evaluation.provenance import provenance
 from tts.evaluation.store import RESULTS
 
-_MOST_LINES = 10
+_BYTES = (-2000, 8000)  # at once if negative
 _LONGEST_SECONDS = 0.02
-_PATIENCE = 60.0
 
 
 def main(kills: int, seed: int, words: list[str]) -> None:
     """Kill so often, then let it end."""
     (job,) = compose_jobs(_command(_read(words)))
+    provenance({}, [], [], [])  # asks git and the machine, and remembers
     path, rng = job.folder / RESULTS, random.Random(seed)
-    found = {"kills": 0, "torn": 0, "unborn": 0}
+    found = {"kills": 0, "unborn": 0}
     for _ in range(kills):
-        sitting, before = _fork(job), _lines(path)
-        wanted = before + rng.randint(0, _MOST_LINES)
-        deadline = time.monotonic() + _PATIENCE
-        while _lines(path) < wanted and time.monotonic() < deadline:
-            time.sleep(0.0005)
-        time.sleep(rng.uniform(0.0, _LONGEST_SECONDS))
-        os.kill(sitting, signal.SIGKILL)
-        found["kills"] += os.WIFSIGNALED(os.waitpid(sitting, 0)[1])
-        found["unborn"] += _lines(path) == before
-        found["torn"] += path.exists() and not path.read_bytes().endswith(b"\n")
+        before = _size(path)
+        killed = _killed(job, before + rng.randint(*_BYTES), rng)
+        found["kills"] += killed
+        found["unborn"] += _size(path) == before
     _, status = os.waitpid(_fork(job), 0)
     print(json.dumps({**found, "code": os.waitstatus_to_exitcode(status)}))
 
 
-def _lines(path: Path) -> int:
-    return path.read_bytes().count(b"\n") if path.exists() else 0
+def _killed(job: Job, size: int, rng: random.Random) -> bool:
+    """Whether a sitting could be killed after its records had reached a size."""
+    sitting, path = _fork(job), job.folder / RESULTS
+    while _size(path) < size:
+        time.sleep(0.001)
+        if os.waitpid(sitting, os.WNOHANG)[0]:
+            return False
+    time.sleep(rng.uniform(0.0, _LONGEST_SECONDS))
+    os.kill(sitting, signal.SIGKILL)
+    return os.WIFSIGNALED(os.waitpid(sitting, 0)[1])
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def _fork(job: Job) -> int:

@@ -41,7 +41,13 @@ def test_another_controller_decides_otherwise(run, capsys):
     assert main(["decisions", str(run), *words]) == 1
     out = capsys.readouterr().out
     assert int(rows(out)["beta"][2]) > 0
-    assert out.count("beta: p") + out.count("beta: ") >= 2 and "more" in out
+    assert out.count("beta: ") == 3 and "more" in out
+    assert all("stopped" in line for line in out.splitlines() if line.startswith("beta: mini"))
+
+
+def test_the_same_controller_in_other_words_is_no_difference(run, capsys):
+    assert main(["decisions", str(run), "controller=beta", "--most", "0"]) == 1
+    assert rows(capsys.readouterr().out)["beta"][2] == "0"
 
 
 def test_a_decision_that_was_tampered_with_is_found(run, tmp_path, capsys):

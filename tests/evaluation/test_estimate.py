@@ -285,6 +285,10 @@ async def test_calls_bound_the_tokens_of_answers():
     found = await estimate(one, words(7), Rehearsal, rehearsed(40))
     assert (found.expected.calls, found.expected.completion_tokens) == (10, 400)
     assert (found.upper.calls, found.upper.completion_tokens) == (10, 1000)
+    assert found.expected.sequential_tokens == 400  # no more than there are
+    wide = await estimate(shared(SelfConsistency(5), {"calls": 21}), words(7), Rehearsal,
+                          rehearsed(40))  # fmt: skip
+    assert wide.expected.sequential_tokens == 7 * 40
 
 
 async def test_a_controller_that_divides_the_budget_is_expected_to_spend_it():

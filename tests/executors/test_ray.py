@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import threading
+import time
 from contextlib import aclosing
 from functools import partial
 
@@ -12,6 +14,7 @@ import pytest
 
 from tests.executors import recipes
 from tests.folders import lines
+from tests.servers.scripted import Act
 from tts.budget import Allocation, Budget
 from tts.cli import main
 from tts.errors import BackendError, ConfigError
@@ -216,6 +219,29 @@ def test_a_run_on_workers_has_the_records_of_one_here(tmp_path, monkeypatch):
     far = ("executor=ray", "executor.cpus=0.5", "hydra.run.dir=far")
     assert main([*words, *far]) == 0
     assert records("far") == records("near")
+
+
+def test_limits_of_a_server_hold_for_all_workers_together(serve, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    server = serve(vllm=True, context=100_000)
+    server.usual = Act(hold=True)
+    threading.Thread(target=release, args=(server, 4), daemon=True).start()
+    words = (
+        "run", "backend=openai", "backend.model=toy", f"backend.base_url={server.url}",
+        "backend.limits.in_flight=4", "concurrency=16", "executor=ray", "executor.cpus=0.5",
+        "task.n_problems=8", "strategy.n=4", "hydra.run.dir=out",
+    )  # fmt: skip
+    assert main(words) == 0
+    assert server.peak == 4
+    assert len(server.calls) == 32
+
+
+def release(server, running):
+    """Let answers go once so many are under way, and more have had the time to come."""
+    while server.running < running:
+        time.sleep(0.05)
+    time.sleep(0.5)
+    server.release()
 
 
 def records(folder):

@@ -257,12 +257,12 @@ async def test_a_landing_belongs_to_its_problem(recorder):
     assert all(is_child(span, problem) for span in recorder.requests)
 
 
-async def test_races_leave_their_losers_aborted(recorder):
+async def test_races_leave_their_losers_aborted(recorder, world, problem):
     tracing = Tracing(recorder.tracer)
-    backend = simulated_arithmetic(0.9, 0.0, seconds_per_token=0.0001)
-    chosen = setup(FirstFinish(n=3, k=1), backend=backend)
-    result = await solve(PROBLEM, **tracing.options(chosen))
-    ends = Counter(s.attributes["gen_ai.response.finish_reasons"][0] for s in recorder.requests)
+    chosen = setup(FirstFinish(n=3, k=1), backend=world.backend())
+    result = await solve(problem, **tracing.options(chosen))
+    requests = recorder.named("text_completion")
+    ends = Counter(span.attributes["gen_ai.response.finish_reasons"][0] for span in requests)
     assert ends["abort"] > 0 and sum(ends.values()) == result.usage.calls
 
 

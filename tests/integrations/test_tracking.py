@@ -164,8 +164,10 @@ def test_a_run_is_kept_by_wandb_without_a_network(tmp_path):
     assert tts("tracker=wandb", "tracker.folder=w") == 0
     (folder,) = (tmp_path / "w" / "wandb").glob("offline-run-*")
     assert list(folder.glob("*.wandb"))
-    kept = {path.name for path in (folder / "files").iterdir()}
-    assert {"summary.json", "config.yaml", "provenance.json"} <= kept
+    kept = folder / "files" / "tts"
+    assert {path.name for path in kept.iterdir()} >= {"summary.json", "config.yaml"}
+    assert not any(path.is_symlink() for path in kept.iterdir())
+    assert (kept / "config.yaml").read_text() == Path("out/config.yaml").read_text()
 
 
 def test_a_tracker_changes_no_results_and_no_hash(capsys):

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from tts.errors import CapabilityMissing, ConfigError
 from tts.types import Usage
@@ -17,13 +17,18 @@ from tts.types import Usage
 if TYPE_CHECKING:
     from tts.analysis import Reader
     from tts.analysis.perplexity import Phrasing
+    from tts.analysis.reading import Kind
     from tts.evaluation.step_importance import Effect, Sampled, Weighed
-    from tts.protocols import Backend
+    from tts.protocols import Backend, Reads
     from tts.types import Problem
+
+    class ReadingBackend(Backend, Reads, Protocol):
+        """A backend that reads."""
+
 
 _OPTIONS = ("limit", "seed", "phrasing", "steps", "config_dir")
 _LIMIT = 50
-_KINDS = ("plain", "recheck", "change")
+_KINDS: tuple[Kind, ...] = ("plain", "recheck", "change")
 
 
 @dataclass(frozen=True)
@@ -41,12 +46,12 @@ class Plan:
     """
 
     folder: Path
-    backend: Backend
+    backend: ReadingBackend
     chains: Sequence[Sampled]
     problems: Mapping[str, Problem]
     phrasings: Sequence[Phrasing]
     spared: int
-    steps: Sequence[str]
+    steps: Sequence[Kind]
 
 
 def add_importance(parser: argparse.ArgumentParser) -> None:
@@ -119,7 +124,7 @@ def plan(asked: argparse.Namespace, reader: Reader) -> Plan:
                 " of.",
                 hint="Choose the task, and the part of it, that was run.",
             )
-    backend: Backend = build("backend", config["backend"])
+    backend = _reading(build("backend", config["backend"]))
     phrasings, spared = _phrasings(backend, reader, asked.phrasing)
     steps = asked.steps or _KINDS
     return Plan(asked.folder, backend, chains, problems, phrasings, spared, steps)
@@ -132,11 +137,7 @@ def _on_the_engine(overrides: Sequence[str]) -> list[str]:
     return [*overrides, *(["backend=vllm"] if alone else [])]
 
 
-def _phrasings(
-    backend: Backend, reader: Reader, given: Sequence[str] | None
-) -> tuple[list[Phrasing], int]:
-    """Those that the model can write, and the number of the others."""
-    from tts.analysis.perplexity import Phrasing, usual
+def _reading(backend: Backend) -> ReadingBackend:
     from tts.protocols import Reads
 
     if not isinstance(backend, Reads):
@@ -145,6 +146,15 @@ def _phrasings(
             " --importance needs.",
             hint="Name the model for the bundled engine: model=...",
         )
+    return cast("ReadingBackend", backend)
+
+
+def _phrasings(
+    backend: ReadingBackend, reader: Reader, given: Sequence[str] | None
+) -> tuple[list[Phrasing], int]:
+    """Those that the model can write, and the number of the others."""
+    from tts.analysis.perplexity import Phrasing, usual
+
     told = given and [template.replace("\\n", "\n") for template in given]
     every = [Phrasing.of(template) for template in told or usual(reader.thinking)]
     spelt = [p for p in every if backend.spells(p.before) and backend.spells(p.after)]

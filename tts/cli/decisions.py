@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 _ABOUT = """
 Take all decisions of a run's controllers again, each on the evidence on which it was taken, and say
-where they come out another way. RUN is the folder of a run. With OVERRIDEs another controller
-decides in their place: what it would have done at each of those points.
+where they come out another way, be it in the words of their reason. RUN is the folder of a run.
+With OVERRIDEs another controller decides in their place: where it would have granted another number
+of samples at one of those points.
 
 Nothing is drawn and no model is asked. Exit code 0: all decisions are the same; 1: some differ.
 """
@@ -51,6 +52,8 @@ def main(arguments: Sequence[str]) -> int:
     taken = _decisions(asked.run)
     controllers = _controllers(asked, list(taken))
     found = {label: replay(controllers[label], logged) for label, logged in taken.items()}
+    if asked.overrides:  # another controller has other words for the same
+        found = {label: [d for d in each if _counts(d)] for label, each in found.items()}
     _show(found, taken, controllers, asked.most)
     return 1 if any(found.values()) else 0
 
@@ -114,6 +117,17 @@ def _controllers(asked: argparse.Namespace, labels: Sequence[str]) -> dict[str, 
             hint="Name its controller, such as controller=beta.",
         )
     return {label: build("controller", found[label]) for label in labels}
+
+
+def _counts(difference: Difference) -> bool:
+    """Whether another number of samples is granted, or a decision is there on one side alone."""
+    from tts.types import Grant
+
+    was, now = difference.logged, difference.again
+    if was is None or now is None:
+        return True
+    granted = [d.samples if isinstance(d, Grant) else 0 for d in (was, now)]
+    return granted[0] != granted[1]
 
 
 def _recorded(known: Any, run: Path, labels: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:

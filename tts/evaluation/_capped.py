@@ -36,10 +36,12 @@ def capped(usage: Usage, total: Budget, cap: int) -> Usage:
 
 
 def shrunk(usage: Usage, share: float) -> Usage:
-    """A part of a cost, in whole tokens."""
+    """A part of a cost, in whole tokens; fewer answers side by side take as long as many."""
     values = usage.as_dict().items()
     parts = {k: floor(v * share + 1e-9) if isinstance(v, int) else v * share for k, v in values}
-    return Usage(**parts)  # type: ignore[arg-type]
+    smaller = Usage(**parts)  # type: ignore[arg-type]
+    chain = min(usage.sequential_tokens, smaller.completion_tokens)
+    return replace(smaller, sequential_tokens=chain)
 
 
 def scarcest(usage: Usage, total: Budget) -> tuple[str, float]:

@@ -55,7 +55,7 @@ class Cluster:
 
         if ray.is_initialized():
             return
-        quietly = {"log_to_driver": False, "logging_level": "ERROR"}
+        quietly: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
         try:
             with _own_signals(), _variables(_QUIETLY):
                 if self._address is None:
@@ -74,7 +74,7 @@ class Cluster:
         """
         import ray
 
-        there = ray.cluster_resources()
+        there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
         short = [name for name, amount in wanted.items() if amount > there.get(name, 0.0)]
         return ", ".join(f"{there.get(n, 0.0):g} of {wanted[n]:g} {n}" for n in short)
 

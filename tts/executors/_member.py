@@ -33,7 +33,8 @@ class Member:
 
         # Not restarted by Ray: that would repeat calls behind our back, unpaid.
         fixed = {"max_restarts": 0, "max_task_retries": 0, "max_concurrency": _AT_ONCE}
-        self._actor: Any = ray.remote(**fixed, **options)(Worker).remote()
+        remote: Any = ray.remote  # its types know neither actors' options nor their methods
+        self._actor = remote(**fixed, **options)(Worker).remote()
         self.load = 0
 
     async def placed(self, seconds: float) -> bool:

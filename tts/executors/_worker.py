@@ -14,7 +14,7 @@ from typing import Any
 
 from tts.budget import Budget
 from tts.executors._flat import pack, portable, unpack
-from tts.protocols import Backend, Startable
+from tts.protocols import Backend, Startable, Verifier
 from tts.solve import Setup, solve_all
 from tts.types import Problem, Result
 
@@ -27,7 +27,7 @@ Recipe = Callable[[Shelf], Setup]
 
 def identities(setup: Setup) -> dict[str, Mapping[str, Any]]:
     """What decides a setup's results, by part: models, numerics, verifiers."""
-    parts: dict[str, Backend | Any] = {
+    parts: dict[str, Backend | Verifier | None] = {
         "backend": setup.backend,
         "draft": setup.draft,
         "verifier": setup.verifier,
@@ -82,11 +82,11 @@ class Worker:
 
     async def aclose(self) -> None:
         """Close all backends and verifiers."""
-        parts: dict[int, Backend | Startable] = {}
+        parts: dict[int, Startable] = {}
         for setup in self._setups.values():
             for part in (setup.backend, setup.draft, setup.verifier_backend, setup.verifier):
-                if part is not None and (part is not setup.verifier or isinstance(part, Startable)):
-                    parts[id(part)] = part  # type: ignore[assignment]
+                if isinstance(part, Startable):
+                    parts[id(part)] = part
         self._setups.clear()
         await asyncio.gather(*(part.aclose() for part in parts.values()))
 

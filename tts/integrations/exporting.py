@@ -12,6 +12,7 @@ from tts.integrations._libraries import library
 from tts.integrations.tracing import Tracing
 
 _SECONDS = 5.0  # that a collector may take to be reached
+_WAITING = 1 << 16  # spans that wait to be sent; what comes beyond them would be lost
 
 
 def to_file(path: str, content: bool = False, service: str = "tts") -> Tracing:
@@ -65,7 +66,7 @@ def _tracing(exporter: Any, content: bool, service: str, then: Any) -> Tracing:
     resources = library("opentelemetry.sdk.resources", "tracking")
     export = library("opentelemetry.sdk.trace.export", "tracking")
     provider = sdk.TracerProvider(resource=resources.Resource.create({"service.name": service}))
-    provider.add_span_processor(export.BatchSpanProcessor(exporter))
+    provider.add_span_processor(export.BatchSpanProcessor(exporter, max_queue_size=_WAITING))
 
     def shutdown() -> None:
         provider.shutdown()

@@ -157,7 +157,7 @@ _registered: Callable[..., ModelAPI] = modelapi(name="strategy")(StrategyModel)
 async def _close(setup: Setup) -> None:
     """Close all parts, also if one cannot be."""
     parts: list[Backend | Startable | None] = [setup.backend, setup.verifier_backend, setup.draft]
-    if isinstance(setup.verifier, Startable):
+    if setup.verifier is not None and isinstance(setup.verifier, Startable):
         parts.append(setup.verifier)
     closing = [part.aclose() for part in parts if part is not None]
     for error in await asyncio.gather(*closing, return_exceptions=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from netrc import NetrcParseError, netrc
 from pathlib import Path
@@ -78,8 +79,12 @@ class _WandbRun:
         self._run.log(dict(values), step=step)
 
     def keep(self, files: Sequence[Path]) -> None:
+        # Copies, in a folder of their own: W&B writes a config.yaml too, and would do so to ours.
+        folder = Path(self._run.dir) / "tts"
+        folder.mkdir(exist_ok=True)
         for path in files:
-            self._run.save(str(path), base_path=str(path.parent), policy="now")
+            copy = shutil.copy2(path, folder)
+            self._run.save(str(copy), base_path=self._run.dir, policy="now")
 
     def close(self, *, failed: bool) -> None:
         self._run.finish(exit_code=int(failed))

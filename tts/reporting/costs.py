@@ -59,8 +59,7 @@ def figure(value: float) -> str:
     """A cost with three digits that count, short enough for a table."""
     if value == 0:
         return "0"
-    if value >= 1e7:
-        return f"{value:.2e}".replace("e+0", "e").replace("e+", "e")
-    if value >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.3g}" if value >= 1e-3 else f"{value:.1e}"
+    if value >= 1e7 or value < 1e-3:
+        digits, _, power = f"{value:.2e}".partition("e")
+        return f"{digits}e{int(power)}"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

@@ -11,6 +11,7 @@ from tts.reporting.contents import Contents, Section
 from tts.reporting.latex import latex
 from tts.reporting.page import SIMULATED, difficulty_chart, verifier_chart
 from tts.reporting.pictures import against
+from tts.reporting.svg import save
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -57,11 +58,8 @@ def _charts(section: Section) -> Iterator[tuple[str, Figure]]:
 
 def _save(chart: Figure, path: Path, kind: str) -> None:
     """Whole or not at all."""
-    import matplotlib
-
     temporary = path.with_name(path.name + ".part")
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": path.stem}):
-        chart.savefig(temporary, format=kind, metadata={"Date": None} if kind == "svg" else None)
+    save(chart, temporary, kind, path.stem)
     temporary.replace(path)
 
 

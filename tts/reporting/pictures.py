@@ -15,6 +15,7 @@ from tts.evaluation.pareto import front
 from tts.evaluation.summary import Row
 from tts.reporting.costs import Cost, figure
 from tts.reporting.looks import FAINT, INK, SOFT, Look
+from tts.reporting.visible import cut, visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 TIP = "tip"
 """Groups of an SVG whose id begins with it carry a text; what follows is its number."""
 _SIZE = (7.2, 4.0)  # inches
+_NAME = 60  # characters of a label in a legend, about
 _SPREAD = 8.0  # points between the symbols of series that cost the same
 _WIDE = 4.0  # times the least cost, from which on the scale is logarithmic
 
@@ -98,8 +100,8 @@ def by_level(
 
 
 def plain(text: str) -> str:
-    """A text in which Matplotlib finds no formula."""
-    return text.replace("$", "\\$")
+    """A text in which Matplotlib finds no formula, and which fits a legend."""
+    return cut(visible(" ".join(text.split())), _NAME).replace("$", "\\$")
 
 
 def tip(row: Row, cost: Cost) -> str:

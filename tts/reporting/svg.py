@@ -1,4 +1,4 @@
-"""Figures of Matplotlib as inline SVG: colours that follow the page's theme, texts on points.
+"""Figures of Matplotlib as files, and as inline SVG with the page's colours and texts on points.
 
 The page's style sheet defines the variables, light and dark; a colour that is none of ours stays.
 """
@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
 
 from markupsafe import Markup, escape
 
@@ -44,15 +46,11 @@ def inline(chart: Figure, name: str, about: str, tips: Mapping[int, str] | None 
         about: For those who cannot see it.
         tips: Texts of the points, by number.
     """
-    import matplotlib
-
-    said = io.StringIO()
+    said = io.BytesIO()
     for patch in (chart.patch, *(axes.patch for axes in chart.axes)):
         patch.set_visible(False)
-    options = {"svg.fonttype": "none", "svg.hashsalt": name}
-    with matplotlib.rc_context(options):
-        chart.savefig(said, format="svg", metadata={"Date": None, "Creator": None})
-    text = said.getvalue()
+    save(chart, said, "svg", name)
+    text = said.getvalue().decode()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r"<style.*?</style>", "", text, flags=re.DOTALL)
@@ -61,6 +59,24 @@ def inline(chart: Figure, name: str, about: str, tips: Mapping[int, str] | None 
     text = _COLOUR.sub(lambda m: theme(m[0]), text)
     text = _TIP.sub(lambda m: _titled((tips or {}).get(int(m[1]), "")), text)
     return Markup(re.sub(r"\n\s*", "\n", text))
+
+
+def save(chart: Figure, to: IO[bytes] | Path, kind: str, name: str) -> None:
+    """Write a figure, the same bytes every time.
+
+    Args:
+        chart: The figure.
+        to: An open file, or a path.
+        kind: `png` or `svg`; the texts of an SVG stay texts.
+        name: What is referred to inside an SVG is named after it.
+    """
+    import matplotlib
+
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
+        with warnings.catch_warnings():
+            # A label may hold signs that the font lacks; a box is drawn for them.
+            warnings.filterwarnings("ignore", message="Glyph .* missing")
+            chart.savefig(to, format=kind, metadata={"Date": None} if kind == "svg" else None)
 
 
 def theme(colour: str) -> str:

@@ -1,7 +1,8 @@
 """Texts that models wrote, made fit to be shown: no character acts, and none is without end.
 
 Control characters and those that turn the direction of writing are shown as what they are, not
-obeyed. Markup is no matter of this module: templates escape all they are given.
+obeyed; joiners, which some scripts need, stay. Markup is no matter of this module: templates escape
+all they are given.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import re
 from typing import Any
 
 _HIDDEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff"
     "\ufff9-\ufffb\U000e0000-\U000e007f\ud800-\udfff]"
 )
 _PICTURES = {code: chr(0x2400 + code) for code in range(32)} | {127: "\u2421"}
