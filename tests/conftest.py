@@ -20,7 +20,7 @@ settings.register_profile("untimed", deadline=None)  # a busy machine makes no t
 settings.load_profile("untimed")
 
 # Two workers and their engines share the machine, and the models are tiny: threads that wait for
-# each other would spin away half of it. Here, since NumPy and PyTorch read it when imported.
+# each other would spin away half of it. PyTorch reads it when a test imports it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # A shell that starts the tests in the background has them ignore Ctrl-C, and so would the programs

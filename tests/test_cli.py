@@ -340,7 +340,10 @@ def test_an_interrupted_run_says_how_to_go_on(number, code):
 
 # --- configurations -----------------------------------------------------------------------------
 
-OWN = ("strategy", "selector", "verifier", "budget", "controller", "experiment", "backend", "draft")
+OWN = (
+    *("strategy", "selector", "verifier", "budget", "controller", "experiment", "backend", "draft"),
+    *("executor", "tracker", "tracing"),
+)
 
 
 # What wants an engine, a server, a file, or a model that knows its tokens: see the tests of each.

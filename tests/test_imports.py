@@ -43,7 +43,10 @@ ROOMS = {
     "solve": BASE | {"budget", "tasks", "_metering", "_environment", "_pairing"},
     "testing": BASE | {"budget", "backends", "tasks", "solve"},
     "analysis": {"types", "errors", "watching", "protocols", "signals"},
-    "evaluation": BASE | {"budget", "tasks", "solve", "analysis"},
+    "executors": BASE | {"budget", "solve"},
+    "evaluation": BASE | {"budget", "tasks", "solve", "analysis", "executors"},
+    "reporting": {"types", "errors", "seeds", "evaluation"},
+    "integrations": BASE | {"solve", "evaluation"},
 }
 # Modules of other people that only these rooms may import at all.
 LIBRARIES = {
@@ -55,6 +58,11 @@ LIBRARIES = {
     "openai": {"backends", "verifiers"},
     "datasets": {"tasks"},
     "reasoning_gym": {"tasks"},
+    "ray": {"executors"},
+    "inspect_ai": {"integrations"},
+    "opentelemetry": {"integrations"},
+    "mlflow": {"integrations"},
+    "wandb": {"integrations"},
 }
 
 

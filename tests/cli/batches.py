@@ -9,6 +9,7 @@ from tts.cli import main
 
 SIMULATED = ("backend=simulated", "strategy=greedy")
 CLOCKS = ("seconds", "elapsed", "sitting")
+CROWD = ("asked", "turn", "present", "coming")  # who else was there when a decision was made
 
 
 def batch(*words):
@@ -43,11 +44,12 @@ def by_id(folder="out"):
 
 
 def timeless(value):
-    """A record without what the clock says."""
+    """Records without what the clock says, and without who else was there."""
     if isinstance(value, list):
         return [timeless(each) for each in value]
     if isinstance(value, dict):
-        return {name: timeless(each) for name, each in value.items() if name not in CLOCKS}
+        hidden = (*CLOCKS, *CROWD) if "wants" in value else CLOCKS
+        return {name: timeless(each) for name, each in value.items() if name not in hidden}
     return value
 
 

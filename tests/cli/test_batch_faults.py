@@ -61,9 +61,7 @@ def test_fifty_kills_at_random_moments_leave_the_records_of_an_undisturbed_run()
     assert batch(*PACED[:2], *PACED[3:], *budgets) == 0  # at once: no time is simulated
     whole = by_id()
     assert len(whole) == 600
-    assert {k: timeless(v) for k, v in disturbed.items()} == {
-        k: timeless(v) for k, v in whole.items()
-    }
+    assert timeless(disturbed) == timeless(whole)
     assert {each["status"] for each in whole.values()} == {"done", "exhausted"}
     assert all(each["usage"]["completion_tokens"] <= 75 for each in whole.values())
     assert tokens() <= 60_000
@@ -77,3 +75,89 @@ def test_kills_do_not_stretch_the_budget_of_all():
     assert len(by_id()) == 300
     assert 5800 < tokens() <= 6000
     assert any(each["limit"] == "total_budget.completion_tokens" for each in records())
+
+
+# --- servers ------------------------------------------------------------------------------------
+
+
+def through(server, *words):
+    """A batch by a server."""
+    given = ("backend=openai", "backend.model=toy", f"backend.base_url={server.url}")
+    return batch(*given, "strategy=greedy", "task.max_tokens=40", *words)
+
+
+class Outage(threading.Thread):
+    """Takes a server away once it was asked so often, and puts another in its place."""
+
+    def __init__(self, server, asked, seconds):
+        super().__init__()
+        self.first, self.second = server, ScriptedServer(server.traits)
+        self._asked, self._seconds = asked, seconds
+
+    def run(self):
+        while len(self.first.calls) < self._asked:
+            time.sleep(0.002)
+        self.first.__exit__()
+        self.second.port = self.first.port
+        time.sleep(self._seconds)
+        self.second.__enter__()
+
+    def __enter__(self):
+        self.first.__enter__()
+        self.start()
+        return self.first
+
+    def __exit__(self, *_):
+        self.join()
+        self.second.__exit__()
+
+
+@pytest.mark.parametrize("seeded", [True, False])
+def test_an_endpoint_that_is_gone_for_a_while_is_waited_for(seeded, capsys):
+    write(*map(row, range(60)))
+    server = ScriptedServer(Traits(vllm=seeded, pace=0.002, slots=4))
+    hot = ("concurrency=8", "backend.limits.in_flight=8")
+    outage = Outage(server, 20, seconds=1.5)
+    with outage:
+        code = through(server, *hot)
+        found, err = by_id(), capsys.readouterr().err
+        assert len(found) == 60
+        assert "down)" in err and server.url in err, "a word on the terminal while it is gone"
+        lost = {name for name, each in found.items() if each["status"] == "failed"}
+        if seeded:  # what was under way is asked again, as the very same draw
+            assert (code, lost) == (0, set())
+        else:
+            assert len(lost) <= 8 and code == (3 if lost else 0)
+            assert through(server, "--retry-failed") == 0
+            assert {each["id"] for each in records()[60:]} == lost
+    assert len(server.calls) >= 20 and len(outage.second.calls) >= 30
+
+
+def test_an_endpoint_that_stays_away_ends_the_sitting_and_nothing_is_lost(capsys):
+    write(*map(row, range(40)))
+    server = ScriptedServer(Traits(vllm=True, pace=0.002, slots=4))
+    outage = Outage(server, 15, seconds=5)
+    with outage:
+        assert through(server, "concurrency=4", "backend.patience_seconds=1") == 1
+        err = capsys.readouterr().err
+        done = by_id()
+        assert "tts: Nothing answered for 1 s" in err
+        assert f"{len(done)} of 40 requests are in out; the same command goes on" in err
+        outage.join()
+        assert through(server) == 0
+    assert len(by_id()) == 40
+    assert {name: by_id()[name] for name in done} == done
+
+
+def test_requests_that_fail_now_and_then_are_answered_and_charged_once():
+    write(*map(row, range(200)))
+    rng = random.Random(2)
+    faults = [Act(status=429, headers={"retry-after-ms": "20"}), Act(status=500), Act(status=503)]
+    with ScriptedServer(Traits(vllm=True)) as server:
+        server.acts.extend(rng.choice(faults) if rng.random() < 0.05 else Act() for _ in range(250))
+        assert through(server) == 0
+        failed = len(server.calls) - 200
+        assert failed >= 5 and len(by_id()) == 200
+        assert tokens() == server.sent
+        prompts = sum(each["usage"]["prompt_tokens"] for each in records())
+        assert prompts == sum(call.prompt_tokens for call in server.calls)

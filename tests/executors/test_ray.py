@@ -190,10 +190,13 @@ def test_a_controller_that_shares_a_pot_is_refused(pool):
         RayExecutor(pool, recipes.setup, setup).check(Budget(flops=1e9))
 
 
-def test_an_address_where_nobody_is_is_refused(monkeypatch):
+@pytest.mark.parametrize(
+    ("address", "why"), [("127.0.0.1:1", "refused"), ("ray", "neither auto nor host:port")]
+)
+def test_an_address_where_nobody_is_is_refused(address, why, monkeypatch):
     monkeypatch.setattr("ray.is_initialized", lambda: False)
-    with pytest.raises(ConfigError, match=r"no Ray cluster can be joined there"):
-        _cluster.Cluster("127.0.0.1:1", 1, 100).join()
+    with pytest.raises(ConfigError, match=f"no Ray cluster can be joined there: .*{why}"):
+        _cluster.Cluster(address, 1, 100).join()
 
 
 def test_without_ray_the_way_to_it_is_named(monkeypatch):

@@ -11,8 +11,8 @@ from tts.types import Request, Score, Trajectory, Usage
 class Asks:
     """Has the model say five tokens on each answer, and likes longer answers better."""
 
-    requires = frozenset()
-    partial = False
+    requires: frozenset = frozenset()
+    partial: bool = False
 
     def identity(self):
         return {"verifier": "asks"}

@@ -58,3 +58,16 @@ def test_a_board_without_right_answers_has_no_accuracy(tmp_path):
     unknown = {"gold": None, "correct": None, "candidates": ()}
     (board,) = boarded(folder(tmp_path, record(**unknown), record("p1", **unknown)))
     assert not board.graded and board.rows[0].accuracy is None
+
+
+def test_curves_join_the_jobs_of_a_sweep_and_no_two_models(tmp_path):
+    rows = [record(arm="a n=1", configuration="1"), record(arm="a n=2", configuration="2")]
+    for n, (row, model) in enumerate(zip(rows * 2, "mmxx", strict=True)):
+        path = folder(tmp_path / model / str(n), row)
+        row = json.loads((path / "summary.json").read_text())[0]
+        (path / "summary.json").write_text(json.dumps([row | {"series": "a", "model": model}]))
+    assert len({row.series for row in boarded(tmp_path / "m")[0].rows}) == 2
+    (tmp_path / "m/summary.json").write_text("[]")
+    (tmp_path / "x/summary.json").write_text("[]")
+    assert [row.series for row in boarded(tmp_path / "m")[0].rows] == ["a", "a"]
+    assert [row.series for row in boarded(tmp_path)[0].rows] == ["a (m)"] * 2 + ["a (x)"] * 2

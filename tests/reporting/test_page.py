@@ -6,7 +6,10 @@ import base64
 import hashlib
 import json
 import re
+import subprocess
+import sys
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
@@ -190,3 +193,15 @@ def test_calibration_is_shown_where_scores_are(tmp_path):
     (path / "summary.json").write_text(json.dumps(kept))
     page = Page(shown(path))
     assert "scores mean" in page.text and "100.0 [100.0, 100.0]" in page.text
+
+
+def test_the_example_of_the_documentation_runs(tmp_path):
+    text = (Path(__file__).parents[2] / "docs" / "report.md").read_text()
+    (program,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    folder(tmp_path / "outputs/demo", record(), record("p1", correct=False))
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "a 0.5 10.0\n"
+    assert "What is asked in p1" in (tmp_path / "report.html").read_text()

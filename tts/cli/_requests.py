@@ -16,13 +16,14 @@ from rich.console import Console
 
 from tts.cli import execute
 from tts.cli.jobs import Job
+from tts.cli.observers import Observers
 from tts.cli.run import SOME_FAILED
 from tts.cli.workshop import Work, Workshop
 from tts.evaluation import store as files
 from tts.evaluation.progress import Display
 from tts.evaluation.records import Outcome
 from tts.evaluation.report import show
-from tts.evaluation.runner import Arm, evaluate
+from tts.evaluation.runner import Arm, Watcher, evaluate
 from tts.evaluation.store import Store
 from tts.evaluation.summary import Row
 from tts.tasks import RequestsTask
@@ -65,7 +66,8 @@ def serve(job: Job, batch: Batch) -> int:
         expected = {work.arm.label: work.arm.expected(work.task)}
         store = stack.enter_context(Store(job.folder, expected, lasting=True))
         execute.write_origins(job, [work], expected)
-        sitting = _Sitting(work, store, display, batch)
+        observers = stack.enter_context(Observers(job.config, [work], display))
+        sitting = _Sitting(work, store, display, observers, batch)
         sitting.greet()
         try:
             row = asyncio.run(sitting.run())
@@ -98,8 +100,12 @@ def forecast(job: Job) -> int:
 class _Sitting:
     """From the first look at a batch to its report. Watches, to keep within the disk."""
 
-    def __init__(self, work: Work, store: Store, display: Display, batch: Batch) -> None:
+    def __init__(
+        self, work: Work, store: Store, display: Display, observers: Observers, batch: Batch
+    ) -> None:
         self._work, self._store, self._display, self._batch = work, store, display, batch
+        self._observers = observers
+        self._told: Watcher = display
         self._stop = asyncio.Event()
 
     def greet(self) -> None:
@@ -110,6 +116,7 @@ class _Sitting:
             again = sum(o.failed for o in self._outcomes())
             said = f"Going on in {self._folder}: {done:,} of {self._total:,} requests are done"
             self._display.say(f"{said}, {again:,} of them failed." if again else f"{said}.")
+        self._look_at_the_disk()
 
     async def run(self) -> Row:
         """Answer, until the end or until somebody stops it."""
@@ -119,16 +126,17 @@ class _Sitting:
             loop.add_signal_handler(name, self._interrupt, task)
         work = self._work
         try:
-            return await evaluate(
-                work.task,
-                work.arm,
-                store=self._store,
-                concurrency=work.concurrency,
-                watcher=self,
-                retry_failed=self._batch.retry_failed,
-                limit=self._batch.limit,
-                stop=self._stop,
-            )
+            with self._observers.watching(work) as (arm, self._told):
+                return await evaluate(
+                    work.task,
+                    arm,
+                    store=self._store,
+                    concurrency=work.concurrency,
+                    watcher=self,
+                    retry_failed=self._batch.retry_failed,
+                    limit=self._batch.limit,
+                    stop=self._stop,
+                )
         finally:
             await execute.close(execute.closable([work]))
 
@@ -146,15 +154,18 @@ class _Sitting:
 
     def begin(self, arm: Arm, total: int, done: Sequence[Outcome]) -> None:
         """The batch starts."""
-        self._display.begin(arm, total, done)
+        self._told.begin(arm, total, done)
 
     def on_event(self, event: Event) -> None:
         """Something was spent."""
-        self._display.on_event(event)
+        self._told.on_event(event)
 
     def keep(self, outcome: Outcome) -> None:
         """A request was recorded."""
-        self._display.keep(outcome)
+        self._told.keep(outcome)
+        self._look_at_the_disk()
+
+    def _look_at_the_disk(self) -> None:
         most = self._batch.max_disk
         if most is not None and not self._stop.is_set() and self._store.size >= most:
             self._stop.set()
@@ -162,7 +173,7 @@ class _Sitting:
 
     def end(self, row: Row) -> None:
         """The sitting has ended."""
-        self._display.end(row)
+        self._told.end(row)
 
     # --- telling ---
 
@@ -174,6 +185,7 @@ class _Sitting:
         """
         outcomes = self._outcomes()
         execute.write_report(self._store.folder, [row], [], {})
+        self._observers.report([self._work], self._store.folder)
         console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
         show([row], console)
         for line in self._totals(outcomes):

@@ -104,6 +104,12 @@ def _read(arguments: Sequence[str]) -> argparse.Namespace:
             ) from error
     if asked.config_dir is not None and not asked.config_dir.is_dir():
         raise ConfigError(f"--config-dir: there is no folder {asked.config_dir}.")
+    for path in (asked.input, asked.output):
+        if "${" in str(path):
+            raise ConfigError(
+                f"The name {path} holds '${{', which refers to a field in a configuration.",
+                hint="Give it another name.",
+            )
     if not asked.input.expanduser().is_file():
         raise ConfigError(f"There is no file {asked.input}.", hint="Name a JSONL file.")
     if asked.output.exists() and not asked.output.is_dir():

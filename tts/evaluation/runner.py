@@ -227,7 +227,7 @@ class _Todo:
     ) -> None:
         self._task, self._repeats, self._done = task, repeats, done
         self._stop = stop
-        left = len(task) * repeats - len(done)
+        left = 0 if stop is not None and stop.is_set() else len(task) * repeats - len(done)
         self._count = left if limit is None else min(limit, left)
         self.items: dict[tuple[str, int], Item] = {}
 

@@ -6,6 +6,7 @@ import importlib.util
 import math
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from tts.errors import BackendError, ConfigError
 
 _QUIETLY = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 _MIB = 1 << 20
+_KNOCK_SECONDS = 10.0
 
 
 def check_installed() -> None:
@@ -61,8 +63,9 @@ class Cluster:
                 if self._address is None:
                     ray.init("local", **self._local(), **quietly)
                 else:
+                    _knock(self._address)
                     ray.init(self._address, **quietly)
-        except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
+        except (RuntimeError, ValueError, OSError) as error:
             raise self._explain(error) from error
         self._ours = True
 
@@ -109,6 +112,22 @@ class Cluster:
             hint="Start one with `ray start --head`, or set executor.address=null to run on this"
             " machine alone.",
         )
+
+
+def _knock(address: str) -> None:
+    """Look whether anybody listens there: Ray itself would try for many minutes.
+
+    Raises:
+        OSError: Nobody does.
+        ValueError: It is neither `auto` nor host:port.
+    """
+    if address == "auto":
+        return
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise ValueError("it is neither auto nor host:port")
+    with socket.create_connection((host, int(port)), _KNOCK_SECONDS):
+        pass
 
 
 @contextmanager

@@ -11,9 +11,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 from tts.evaluation.records import Outcome
 from tts.evaluation.report import title
+from tts.evaluation.store import RESULTS, SUMMARY
 from tts.evaluation.summary import Row, adjusted
 from tts.reporting.reading import ArmRead, Fault, Run
 
@@ -136,10 +138,10 @@ def _board(runs: Sequence[Run]) -> Board:
     members = [(run, arm) for run in runs for arm in run.arms]
     labels, series = _labels(members), _series(members)
     reference = list(members[0][1].outcomes.values())
-    rows = []
-    for (_, read), label in zip(members, labels, strict=True):
+    rows: list[Row] = []
+    for (_, read), label, curve in zip(members, labels, series, strict=True):
         outcomes = list(read.outcomes.values())
-        names = read.names.model_copy(update={"series": series[id(read)]})
+        names = read.names.model_copy(update={"series": curve})
         row = Row.of(label, names, read.configuration, outcomes)
         rows.append(row.against(outcomes, reference) if rows else row)
     arms = [
@@ -163,19 +165,26 @@ def _labels(members: Sequence[tuple[Run, ArmRead]]) -> list[str]:
     ]
 
 
-def _series(members: Sequence[tuple[Run, ArmRead]]) -> dict[int, str]:
-    """By arm the curve that it is on: within a run, or over the jobs of a sweep."""
-    found: dict[int, str] = {}
-    owners: dict[str, set[str]] = {}
-    for run, arm in members:
-        name = arm.names.series or arm.label
-        owners.setdefault(name, set()).add(str(run.source.folder.parent))
-        found[id(arm)] = name
-    for run, arm in members:
-        name = found[id(arm)]
-        if len(owners[name]) > 1:
-            found[id(arm)] = f"{name} ({run.source.name})"
+def _series(members: Sequence[tuple[Run, ArmRead]]) -> list[str]:
+    """For each arm the curve that it is on: of one model, within a run or the jobs of a sweep."""
+    names = [arm.names.series or arm.label for _, arm in members]
+    owners = [(_whole(run), arm.names.model) for run, arm in members]
+    sharing: dict[str, set[tuple[Path, str]]] = {}
+    for name, owner in zip(names, owners, strict=True):
+        sharing.setdefault(name, set()).add(owner)
+    found = []
+    for name, (_, model), (run, _) in zip(names, owners, members, strict=True):
+        models = [other for _, other in sharing[name]]
+        suffix = model if len(set(models)) == len(models) else run.source.name
+        found.append(f"{name} ({suffix})" if len(models) > 1 else name)
     return found
+
+
+def _whole(run: Run) -> Path:
+    """The folder of a run; of a job of a sweep that of the sweep."""
+    parent = run.source.folder.parent
+    job = (parent / SUMMARY).is_file() and not (parent / RESULTS).exists()
+    return parent if job else run.source.folder
 
 
 def _task(run: Run) -> str:

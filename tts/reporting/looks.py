@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import cycle
 
+import numpy as np
+
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 DARK_COLOURS = ("#4fa8e0", "#ff8a4c", "#2fcf9f", "#e8a3c8", "#f2b632", "#8fd0f5")
 """The same on a dark ground, in the same order."""
@@ -32,7 +34,7 @@ class Look:
 
         style = MarkerStyle(self.marker)
         path = style.get_path().transformed(style.get_transform())
-        scale = max(abs(path.vertices).max(), 1e-9)
+        scale = float(np.abs(np.asarray(path.vertices)).max())
         said = []
         for points, code in path.iter_segments():
             flipped = [f"{x / scale * (-1) ** place:.3g}" for place, x in enumerate(points)]
