@@ -12,9 +12,11 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.cli.batches import SIMULATED, batch, by_id, records, row, timeless, tokens, write
 from tests.servers.scripted import Act, ScriptedServer, Traits
+from tts.cli import main
 
 ROOT = Path(__file__).parents[2]
 PACED = (
@@ -149,6 +151,15 @@ def test_an_endpoint_that_stays_away_ends_the_sitting_and_nothing_is_lost(capsys
     assert {name: by_id()[name] for name in done} == done
 
 
+def test_a_batch_is_more_patient_than_a_run(serve):
+    write(row(1))
+    server = serve()
+    for words, seconds in (((), 3600), (("backend.patience_seconds=7",), 7)):
+        assert through(server, *words) == 0
+        said = yaml.safe_load(Path("out/config.yaml").read_text())
+        assert said["backend"]["patience_seconds"] == seconds
+
+
 def test_requests_that_fail_now_and_then_are_answered_and_charged_once():
     write(*map(row, range(200)))
     rng = random.Random(2)
@@ -161,3 +172,52 @@ def test_requests_that_fail_now_and_then_are_answered_and_charged_once():
         assert tokens() == server.sent
         prompts = sum(each["usage"]["prompt_tokens"] for each in records())
         assert prompts == sum(call.prompt_tokens for call in server.calls)
+
+
+# --- disks --------------------------------------------------------------------------------------
+
+SMALL_FILES = """
+import resource, signal, sys
+from tts.cli import main
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def goes_on_after_a_full_disk(done, folder):
+    said = done.stderr.strip().splitlines()
+    assert done.returncode == 1, done.stderr
+    assert said[-2].startswith("tts: ") and "results.jsonl" in said[-2]
+    assert said[-1].startswith("hint: ")
+    before = by_id(folder)
+    assert 5 < len(before) < 60
+    assert any(f"{len(before)} of 60 requests are in" in line for line in said)
+    return before
+
+
+def test_a_file_that_may_not_grow_ends_the_sitting_at_a_whole_line():
+    write(*map(row, range(60)))
+    done = python("-c", SMALL_FILES, "batch", "in.jsonl", "out", *SIMULATED, "concurrency=4")
+    before = goes_on_after_a_full_disk(done, "out")
+    assert batch(*SIMULATED) == 0
+    assert len(by_id()) == 60
+    assert {name: by_id()[name] for name in before} == before
+
+
+def test_a_full_disk_ends_the_sitting_at_a_whole_line(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=28k", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("this machine mounts nothing for us")
+    try:
+        write(*map(row, range(60)))
+        done = python("-m", "tts.cli", "batch", "in.jsonl", "disk", *SIMULATED, "concurrency=4")
+        before = goes_on_after_a_full_disk(done, "disk")
+        subprocess.run(["mount", "-o", "remount,size=1m", str(disk)], check=True)
+        assert main(["batch", "in.jsonl", "disk", *SIMULATED]) == 0
+        assert len(by_id("disk")) == 60
+        assert {name: by_id("disk")[name] for name in before} == before
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)

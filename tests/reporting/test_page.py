@@ -148,6 +148,17 @@ def test_a_large_tree_is_not_drawn_but_told(tmp_path):
     assert "A tree of 100 pieces is too large for here" in page
 
 
+def test_a_tree_that_cannot_be_used_is_left_out(tmp_path):
+    rows = [record(), record("p1")]
+    path = folder(tmp_path, *rows, trees=[tree(row, "a", "b") for row in rows])
+    head, first, second = (path / "trees.jsonl").read_text().splitlines()
+    second = json.dumps(json.loads(second) | {"candidates": [0, 1]})
+    first = json.dumps(json.loads(first) | {"nodes": [{"parent": "?"}]})
+    (path / "trees.jsonl").write_text(f"{head}\n{first}\n{second}\n")
+    page = Page(shown(path))
+    assert len(page.classed("attempt")) == 2 and not page.classed("trace")
+
+
 def test_a_batch_without_right_answers_has_no_accuracy(tmp_path):
     unknown = {"gold": None, "correct": None, "candidates": (), "text": "The whole reply."}
     rows = [record(f"p{i}", **unknown) for i in range(3)]

@@ -19,6 +19,7 @@ from tts.cli.jobs import Job
 from tts.cli.observers import Observers
 from tts.cli.run import SOME_FAILED
 from tts.cli.workshop import Work, Workshop
+from tts.errors import TTSError
 from tts.evaluation import store as files
 from tts.evaluation.progress import Display
 from tts.evaluation.records import Outcome
@@ -74,6 +75,12 @@ def serve(job: Job, batch: Batch) -> int:
         except asyncio.CancelledError:
             sitting.say_how_to_resume()
             return STOPPED
+        except OSError as error:
+            sitting.say_how_to_resume()
+            raise TTSError(
+                f"{error.filename or 'The disk'}: {error.strerror or error}.",
+                hint="What had ended is kept; mend it, and the same command goes on.",
+            ) from error
         except BaseException:
             sitting.say_how_to_resume()
             raise

@@ -20,7 +20,8 @@ reported, and the others go on.
 
 Ctrl-C stops gently: what is in flight goes on to its end, and nothing new is begun; a second one
 leaves that too. A killed process loses only what was in flight. A power cut may take the records of
-the last five seconds as well. `tts run --help` tells what an OVERRIDE is.
+the last five seconds as well. Servers may be away for an hour (backend.patience_seconds).
+`tts run --help` tells what an OVERRIDE is.
 
 Exit codes: 0 all answered; 2 bad input, and nothing was spent; 3 some requests failed, or some
 lines could not be used; 130 stopped before the end."""
@@ -118,12 +119,14 @@ def _read(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _command(asked: argparse.Namespace) -> Arguments:
+    patient = ["backend.patience_seconds=3600"] if "backend=openai" in asked.overrides else []
     given = [
         "task=requests",
         f"task.path={_quoted(asked.input)}",
         f"hydra.run.dir={_quoted(asked.output)}",
         f"repeats={asked.repeats}",
         "keep=nothing",
+        *patient,  # nobody looks on; what is given below has the last word
     ]
     folder = asked.config_dir.absolute() if asked.config_dir else None
     return Arguments((*given, *asked.overrides), config_dir=folder)

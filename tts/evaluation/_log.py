@@ -7,6 +7,7 @@ is locked while it is open, and the lock dies with its process. What the lines m
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -94,12 +95,13 @@ class Log:
 
     def _write(self, data: bytes) -> int:
         size = self.size
-        written = os.write(self._file, data)
+        try:
+            written = os.write(self._file, data)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self.path)) from error
         if written != len(data):
             os.ftruncate(self._file, size)
-            raise OSError(
-                f"only {written} of {len(data)} bytes could be written to {self.path.parent}"
-            )
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
         return size
 
 

@@ -286,8 +286,10 @@ class _Sitting:
         finally:
             if self._grading:
                 await asyncio.wait(self._grading, timeout=GRADING_GRACE)
-            for task in (syncing, *self._grading):
+            ending = (syncing, *self._grading)
+            for task in ending:
                 task.cancel()
+            await asyncio.gather(*ending, return_exceptions=True)
 
     async def _sync(self) -> None:
         """Bring what was recorded to the disk, again and again; the end of the store does too."""
@@ -315,8 +317,9 @@ class _Sitting:
         ended = {task for task in self._grading if task.done()}
         self._grading -= ended
         self._grading.add(asyncio.create_task(work))
-        for task in ended:
-            task.result()
+        faults = [fault for task in ended if (fault := task.exception())]
+        if faults:
+            raise faults[0]
 
     async def _keep(self, result: Result) -> None:
         """Grade and record a result, and tell the watcher."""

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from markupsafe import Markup
+from pydantic import ValidationError
 
 from tts.errors import ConfigError
 from tts.evaluation.records import Record
@@ -223,8 +224,15 @@ def _traced(
 
 
 def _exhibit(attempt: Attempt, trees: Trees | None) -> Exhibit | None:
-    key = attempt.record.file_key
-    return Exhibit(trees[key], attempt.record) if trees is not None and key in trees else None
+    record = attempt.record
+    if trees is None or record.file_key not in trees:
+        return None
+    try:
+        tree = trees[record.file_key]
+    except ValidationError:  # of another version
+        return None
+    # Without as many candidates it is not the tree of this record, and tells nothing of its answer.
+    return Exhibit(tree, record) if len(tree.candidates) == len(record.candidates) else None
 
 
 def _trace(exhibit: Exhibit | None, record: Record) -> list[Piece]:

@@ -15,7 +15,9 @@ _HASH = 12  # digits of a hash that are shown
 def status(run: Run) -> str:
     """How far it is."""
     ended = sum(len(arm.outcomes) for arm in run.arms)
-    said = f"{ended:,} attempts at {len(run.golds):,} problems, {len(run.arms)} arms"
+    counts = ((ended, "attempt"), (len(run.golds), "problem"), (len(run.arms), "arm"))
+    attempts, problems, arms = (f"{n:,} {what}{'s' * (n != 1)}" for n, what in counts)
+    said = f"{attempts} at {problems}, {arms}"
     if run.finished:
         return said
     waiting = f"; not begun: {', '.join(run.waiting)}" if run.waiting else ""

@@ -132,11 +132,6 @@ class Run:
     provenance: Mapping[str, Any]
     claims: tuple[Mapping[str, Any], ...]
 
-    @property
-    def graded(self) -> bool:
-        """Whether a right answer is known of any problem."""
-        return any(gold is not None for gold in self.golds.values())
-
 
 def read_run(source: Source) -> Run:
     """Read a folder.
