@@ -56,7 +56,7 @@ def pool(record: Record) -> Pool:
     scores = [candidate.score.raw for candidate in record.candidates if candidate.score]
     return Pool(
         tuple(candidate.key for candidate in record.candidates),
-        tuple(candidate.correct for candidate in record.candidates),
+        tuple(bool(candidate.correct) for candidate in record.candidates),
         tuple(scores) if len(scores) == len(record.candidates) else (),
     )
 

@@ -108,7 +108,7 @@ def read_answers(folder: Path, text: Text) -> list[Answers]:
             Answers(
                 record.problem_id,
                 tuple(candidate.key for candidate in record.candidates),
-                tuple(candidate.correct for candidate in record.candidates),
+                tuple(bool(candidate.correct) for candidate in record.candidates),
                 tuple(prompt),
                 tuple(tuple(text.encode(problem, t)[len(prompt) :]) for t in written),
             )

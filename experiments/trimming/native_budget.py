@@ -76,8 +76,7 @@ async def right(task: MiniTask, texts: dict[str, str]) -> dict[str, list[float]]
     found = {}
     for item in task:
         answer = task.answers.extract(texts[item.problem.id])
-        same = answer is not None and await task.answers.equal(answer, item.gold)
-        found[item.problem.id] = [float(same)]
+        found[item.problem.id] = [float(await task.grade(item.problem.id, answer))]
     return found
 
 

@@ -20,7 +20,7 @@ class Copier:
     ):
         self.model = ModelInfo("copier", context=context)
         self.words = set(words)
-        self.asked = []
+        self.asked: list = []
         self.started = self.closed = False
 
     def spells(self, text):

@@ -49,7 +49,7 @@ def at(monkeypatch):
     return plan
 
 
-# --- what goes in and comes out -------------------------------------------------------------------
+# --- what goes in and comes out ------------------------------------------------------------------
 
 
 def test_records_say_what_was_answered(capsys):
@@ -150,7 +150,7 @@ def test_a_cap_on_the_disk_stops_gently(capsys):
     assert len(by_id()) == 200
 
 
-# --- bad input ------------------------------------------------------------------------------------
+# --- bad input -----------------------------------------------------------------------------------
 
 GOOD = (row(1), row(2))
 
@@ -273,13 +273,19 @@ def test_two_at_once_never_write_into_one_folder(at, capsys):
 
 
 def test_hostile_texts_are_texts(capsys):
-    texts = ["[bold]x[/nope] 1+1=", "\x00 1+1=", "\x1b[2J 1+1=", "</think> 1+1=", "{{ 7 * 7 }} 1+1="]
+    texts = [
+        "[bold]x[/nope] 1+1=",
+        "\x00 1+1=",
+        "\x1b[2J 1+1=",
+        "</think> 1+1=",
+        "{{ 7 * 7 }} 1+1=",
+    ]
     write(*({"id": f"{text}{i}", "prompt": text} for i, text in enumerate(texts)))
     assert batch(*SIMULATED, "backend.accuracy=1", "backend.spread=0") == 0
     assert {each["answer"] for each in by_id().values()} == {"2"}
 
 
-# --- failures ---------------------------------------------------------------------------------------
+# --- failures ------------------------------------------------------------------------------------
 
 
 def test_what_failed_waits_until_it_is_asked_for(at, capsys):
@@ -304,7 +310,7 @@ def test_what_failed_waits_until_it_is_asked_for(at, capsys):
     assert {each["id"] for each in records()[20:]} == {"q4", "q5", "q6"}
 
 
-# --- stopping ---------------------------------------------------------------------------------------
+# --- stopping ------------------------------------------------------------------------------------
 
 SLOW = (*SIMULATED, "backend.seconds_per_token=0.002", "concurrency=5")
 

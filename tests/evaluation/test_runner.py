@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import io
+import threading
 import types
 from dataclasses import dataclass, replace
 
@@ -265,6 +266,150 @@ async def test_an_interrupted_run_keeps_what_had_ended(task, tmp_path):
             await running
         assert len(store.done("arm")) == 10
     assert backend.open_streams == 0
+
+
+# --- batches --------------------------------------------------------------------------------------
+
+
+def batch(items, simulate=None):
+    task = ItemTask("batch", items, max_tokens=100)
+    backend = SimulatedBackend(simulate or (lambda *_: Step("\\boxed{7}", 5)))
+    return task, replace(arm(tts.Greedy(), backend), open_ended=True, config={"same": True})
+
+
+def asked(count, **golds):
+    return [Item(Problem.chat(f"b{i}", f"question {i}"), golds.get(f"b{i}")) for i in range(count)]
+
+
+async def test_problems_without_a_known_answer_are_in_no_accuracy(tmp_path):
+    row, records = await run(*batch(asked(5, b1="7", b3="8")), tmp_path)
+    assert (row.n_problems, row.n_ungraded, row.accuracy) == (5, 3, 0.5)
+    assert [r.correct for r in records.values()] == [None, True, None, False, None]
+    assert all(r.text == "\\boxed{7}" and r.answer == "7" for r in records.values())
+    assert all(c.correct is None for c in records["b0"].candidates)
+
+
+async def test_nothing_graded_is_no_accuracy(tmp_path):
+    row, _ = await run(*batch(asked(3)), tmp_path)
+    assert (row.n_ungraded, row.accuracy, row.coverage) == (3, None, None)
+
+
+async def test_more_problems_of_the_same_batch_go_on(tmp_path):
+    await run(*batch(asked(3)), tmp_path)
+    task, chosen = batch(asked(5))
+    assert chosen.expected(task).configuration == chosen.expected(batch(asked(1))[0]).configuration
+    row, records = await run(task, chosen, tmp_path)
+    assert row.n_problems == len(records) == 5
+    assert chosen.setup.backend.generated == 10, "two were left"
+
+
+async def test_another_text_under_an_answered_id_is_refused(tmp_path):
+    await run(*batch(asked(3)), tmp_path)
+    changed = [*asked(2), Item(Problem.chat("b2", "something else"))]
+    task, chosen = batch(changed)
+    with pytest.raises(ConfigError, match="'b2' is not the one that was answered before"):
+        await run(task, chosen, tmp_path)
+    assert chosen.setup.backend.generated == 0
+
+
+async def test_what_failed_may_be_asked_in_other_words(tmp_path):
+    def simulate(problem, node, seed):
+        if "question 1" in problem.messages[0].content:
+            raise BackendError("The line is down.")
+        return Step("\\boxed{7}", 5)
+
+    row, _ = await run(*batch(asked(2), simulate), tmp_path)
+    assert row.n_failed == 1
+    mended = [*asked(1), Item(Problem.chat("b1", "in other words"))]
+    row, _ = await run(*batch(mended, simulate), tmp_path, retry_failed=False)
+    assert row.n_failed == 1, "nobody asked for it"
+    row, records = await run(*batch(mended, simulate), tmp_path)
+    assert row.n_failed == 0 and records["b1"].answer == "7"
+
+
+async def test_a_sitting_may_be_limited(tmp_path):
+    for done in (2, 4, 5, 5):
+        task, chosen = batch(asked(5))
+        row, records = await run(task, chosen, tmp_path, limit=2)
+        assert len(records) == row.n_problems == done
+    assert chosen.setup.backend.generated == 0
+
+
+async def test_a_stop_begins_nothing_and_finishes_what_is_in_flight(tmp_path):
+    stop, begun = asyncio.Event(), []
+
+    def simulate(problem, node, seed):
+        begun.append(problem.id)
+        if len(begun) == 4:
+            stop.set()
+        return Step("\\boxed{7}", 5)
+
+    _, records = await run(*batch(asked(20), simulate), tmp_path, concurrency=2, stop=stop)
+    assert 4 <= len(records) <= 6 and set(records) == set(begun)
+    _, again = await run(*batch(asked(20), simulate), tmp_path, stop=stop)
+    assert set(again) == set(records), "stopped before it began"
+    _, rest = await run(*batch(asked(20)), tmp_path)
+    assert len(rest) == 20
+
+
+async def test_what_was_done_before_is_told_without_what_is_taken_up_again(tmp_path):
+    class Watching:
+        def begin(self, arm, total, done):
+            told.append((total, len(done)))
+
+        def on_event(self, event): ...
+
+        def keep(self, outcome): ...
+
+        def end(self, row): ...
+
+    def simulate(problem, node, seed):
+        if problem.id == "b1" and len(told) < 3:
+            raise BackendError("The line is down.")
+        return Step("\\boxed{7}", 5)
+
+    told = []
+    for retry in (True, False, True):
+        work = batch(asked(4), simulate)
+        await run(*work, tmp_path, watcher=Watching(), retry_failed=retry)
+    assert told == [(4, 0), (4, 4), (4, 3)]
+
+
+async def test_the_disk_is_brought_up_to_date_while_it_runs(tmp_path, monkeypatch):
+    monkeypatch.setattr("tts.evaluation.runner.SYNC_SECONDS", 0.01)
+    synced = threading.Event()
+
+    class Synced(Store):
+        def sync(self):
+            super().sync()
+            synced.set()
+
+    async def sleep(seconds):
+        await asyncio.to_thread(synced.wait, 10)
+
+    backend = SimulatedBackend(lambda *_: Step("\\boxed{7}", 5, seconds=1.0))
+    backend.clock = types.SimpleNamespace(sleep=sleep)
+    task = batch(asked(2))[0]
+    chosen = replace(arm(tts.Greedy(), backend), open_ended=True)
+    with Synced(tmp_path, {"arm": chosen.expected(task)}) as store:
+        row = await evaluate(task, chosen, store=store)
+    assert synced.is_set() and row.n_problems == 2
+
+
+async def test_a_disk_that_cannot_be_brought_up_to_date_ends_the_run(tmp_path, monkeypatch):
+    monkeypatch.setattr("tts.evaluation.runner.SYNC_SECONDS", 0.0)
+
+    class Broken(Store):
+        def sync(self):
+            raise OSError("the disk has failed")
+
+    task, chosen = batch(asked(2000))
+    with (
+        Broken(tmp_path, {"arm": chosen.expected(task)}) as store,
+        pytest.raises(OSError, match="the disk has failed"),
+    ):
+        await evaluate(task, chosen, store=store, concurrency=1)
+    assert len(list(read(tmp_path / RESULTS))) < 2000
 
 
 # --- refused before anything is started ----------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import pytest
@@ -9,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tts.errors import ConfigError
-from tts.evaluation.records import Record
-from tts.evaluation.store import RESULTS, SUMMARY, Expected, Store, read
+from tts.evaluation.records import Key, Record
+from tts.evaluation.store import RESULTS, SUMMARY, Expected, Store, Trees, read
 
 HEADER = b'{"format": "tts.results", "schema": 3}\n'
 ARMS = {"a": Expected("hash-a", frozenset({"p0", "p1", "p2"}))}
@@ -176,3 +177,78 @@ def test_a_folder_that_cannot_be_is_bad_input(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="cannot be written to"):
         Store(tmp_path / "file" / "folder", ARMS).__enter__()
+
+
+# --- folders that last --------------------------------------------------------------------------
+
+
+def test_a_lasting_folder_goes_on_when_it_is_finished(tmp_path):
+    few = {"a": Expected("hash-a", frozenset({"p0"}))}
+    with Store(tmp_path, few, lasting=True) as store:
+        store.append(record("p0"))
+    (tmp_path / SUMMARY).write_text("[]")
+    with Store(tmp_path, ARMS, lasting=True) as store:
+        assert (store.moved, store.continued) == (None, 1)
+        store.append(record("p1"))
+    with Store(tmp_path, few, lasting=True) as store:
+        assert store.moved is None
+        assert [o.problem_id for o in store.outcomes("a")] == ["p0"], "p1 is not asked any more"
+    assert len(list(read(tmp_path / RESULTS))) == 2
+
+
+def test_a_lasting_folder_of_another_configuration_is_refused_and_left_alone(tmp_path):
+    path = filled(tmp_path, record())
+    before = path.read_bytes()
+    other = {"a": Expected("hash-b", ARMS["a"].problems)}
+    for _ in range(2):  # the first refusal has unlocked it
+        with pytest.raises(ConfigError, match="holds results of another configuration"):
+            Store(tmp_path, other, lasting=True).__enter__()
+    assert path.read_bytes() == before and not (tmp_path / "earlier").exists()
+    filled(tmp_path, record("p1"))
+
+
+def test_the_summary_of_a_sweep_is_no_place_for_a_lasting_folder(tmp_path):
+    (tmp_path / SUMMARY).write_text("[]")
+    with pytest.raises(ConfigError, match="another configuration"):
+        Store(tmp_path, ARMS, lasting=True).__enter__()
+    assert (tmp_path / SUMMARY).read_text() == "[]"
+
+
+def test_the_size_is_that_of_both_files(tmp_path):
+    with Store(tmp_path, ARMS) as store:
+        for number in range(3):
+            store.append(record(f"p{number}"))
+            assert store.size == sum(path.stat().st_size for path in tmp_path.iterdir())
+        store.sync()
+
+
+def test_what_was_spent_counts_failed_attempts_too(tmp_path):
+    def costly(**how):
+        return record(**how).model_copy(update={"usage": {"completion_tokens": 7}})
+
+    with Store(tmp_path, ARMS) as store:
+        store.append(costly(status="failed"))
+        store.append(costly())
+        assert store.spent("a").completion_tokens == 14
+    with Store(tmp_path, ARMS, lasting=True) as store:
+        assert store.spent("a").completion_tokens == 14
+
+
+def test_folders_of_version_2_are_brought_to_the_present_with_their_trees(tmp_path):
+    old = record("p0").model_dump()
+    old = {("problem_id" if k == "id" else k): v for k, v in old.items()}
+    about = {"configuration": "hash-a", "problem_id": "p0", "repeat": 0}
+    tree = {**about, "nodes": [{"text": "so 1", "finish": "stop", "clock": 3}], "candidates": [0]}
+    for kind, line in (("results", {**about, **old}), ("trees", tree)):
+        head = {"format": f"tts.{kind}", "schema": 2}
+        text = f"{json.dumps(head)}\n{json.dumps(line)}\n"
+        (tmp_path / f"{kind}.jsonl").write_text(text + text[:9] * (kind == "results"))
+    assert [each.problem_id for each in read(tmp_path / RESULTS)] == ["p0"], "read as it is"
+    with Store(tmp_path, ARMS, lasting=True) as store:
+        assert store.done("a") == {("p0", 0)}
+        store.append(record("p1"))
+    assert (tmp_path / RESULTS).read_bytes().startswith(HEADER)
+    assert [each.problem_id for each in read(tmp_path / RESULTS)] == ["p0", "p1"]
+    (found,) = Trees(tmp_path)[Key("hash-a", "p0", 0)].trajectories()
+    assert found.text == "so 1"
+    assert not list(tmp_path.glob("*.part"))

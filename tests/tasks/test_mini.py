@@ -50,6 +50,7 @@ async def test_worked_solutions_are_right() -> None:
     task = MiniTask(n_problems=120)
     assert Counter(item.problem.metadata["level"] for item in task) == dict.fromkeys(LEVELS, 20)
     for item in task:
+        assert item.gold
         _, _, level, index = item.problem.id.split("-")
         solution = generate(int(level), int(index), "test").solution
         assert await task.grade(item.problem.id, task.answers.extract(solution))

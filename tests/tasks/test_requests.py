@@ -48,7 +48,7 @@ def only(task):
     return item
 
 
-# --- what is read -------------------------------------------------------------------------------
+# --- what is read --------------------------------------------------------------------------------
 
 
 def test_a_prompt_is_asked_as_one_turn(read):
@@ -148,7 +148,7 @@ def test_the_digest_is_of_the_requests_alone(read):
     assert one != read(*lines[::-1]).digest != read(*lines, request("c")).digest
 
 
-# --- what changes while it is read ----------------------------------------------------------------
+# --- what changes while it is read ---------------------------------------------------------------
 
 
 def test_lines_that_are_added_meanwhile_wait_for_the_next_sitting(read):
@@ -169,11 +169,11 @@ async def test_a_file_that_was_changed_grades_nothing(read):
     with pytest.raises(GradingError, match="has changed"):
         await task.grade("b", "2")
     task._file.unlink()
-    with pytest.raises(GradingError, match="has changed"):
+    with pytest.raises(GradingError, match="There is no file"):
         await task.grade("b", "2")
 
 
-# --- lines that cannot be used ----------------------------------------------------------------------
+# --- lines that cannot be used -------------------------------------------------------------------
 
 USER = {"role": "user", "content": "?"}
 BROKEN = [
@@ -245,7 +245,7 @@ def test_no_line_whatever_ends_in_anything_but_a_word_on_it(tmp_path_factory, no
     assert len(task.broken) == noise.count(b"\n") + 1 - blank
 
 
-# --- files that cannot be used ----------------------------------------------------------------------
+# --- files that cannot be used -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

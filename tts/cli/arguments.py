@@ -56,6 +56,7 @@ Solve the problems of a task with one strategy or several, and report accuracy a
   tts run strategy=best_of_n verifier=likelihood strategy.n=16 task=mini
   tts run strategy=self_consistency task=gsm8k model=/path/to/checkpoint
   tts run -m strategy=self_consistency budget.completion_tokens=2k,8k,32k
+  tts run -m hydra/launcher=joblib hydra.launcher.n_jobs=2 strategy.n=1,4,16
 
 An OVERRIDE is group=choice or path.to.field=value (Hydra's grammar: https://hydra.cc).
 

@@ -88,7 +88,7 @@ def _read(arguments: Sequence[str]) -> argparse.Namespace:
         if word.startswith("-"):
             raise ConfigError(f"There is no option {word}.", hint="See `tts batch --help`.")
         if "=" not in word:
-            raise ConfigError(f"{word!r} is no override.", hint="Write group=choice or field=value.")
+            raise ConfigError(f"{word!r} is no override.", hint="Write group=choice, field=value.")
         if key in _OURS or key.startswith("arms."):
             raise ConfigError(
                 f"{key} cannot be set here: a batch answers one file in one way.",

@@ -6,7 +6,15 @@ import asyncio
 import hashlib
 import json
 import time
-from collections.abc import AsyncGenerator, Collection, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    Collection,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import aclosing
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
@@ -30,8 +38,8 @@ from tts.executors import Executor
 from tts.protocols import Backend
 from tts.solve import Setup, solve_all
 from tts.tasks import Item, Task
-from tts.tasks.task import fingerprint
-from tts.types import Event, Problem, Result, Trajectory
+from tts.tasks.task import Indexed, fingerprint
+from tts.types import Event, Problem, ProblemId, Result, Trajectory
 
 GRADING_GRACE = 2.0
 """Seconds that answers being graded get when a run is interrupted."""
@@ -76,7 +84,11 @@ class Arm:
         asked = "" if self.open_ended else task.digest
         text = json.dumps([self.config, asked], sort_keys=True, default=str)
         digest = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-        return Expected(digest, frozenset(item.problem.id for item in task), self.repeats)
+        return Expected(digest, frozenset(_ids(task)), self.repeats)
+
+
+def _ids(task: Task) -> Iterable[ProblemId]:
+    return task.ids if isinstance(task, Indexed) else (item.problem.id for item in task)
 
 
 class Watcher(Protocol):
@@ -199,10 +211,15 @@ def _check_unchanged(task: Task, earlier: Sequence[Outcome]) -> None:
     Raises:
         ConfigError: A problem is not the one that was answered.
     """
-    asked = {outcome.problem_id: outcome.asked for outcome in earlier if not outcome.failed}
-    for item in task if asked else ():
-        name = item.problem.id
-        if asked.get(name) and asked[name] != fingerprint(item.problem):
+    answered = {o.problem_id: o.asked for o in earlier if o.asked and not o.failed}
+    if not answered:
+        return
+    if isinstance(task, Indexed):
+        found = ((name, task.asked(name)) for name in answered)
+    else:
+        found = ((item.problem.id, fingerprint(item.problem)) for item in task)
+    for name, asked in found:
+        if answered.get(name, asked) != asked:
             raise ConfigError(
                 f"Task {task.name}: problem {name!r} is not the one that was answered before; its"
                 " text has changed.",
@@ -238,7 +255,7 @@ class _Todo:
         return islice(self._problems(), self._count)
 
     def _problems(self) -> Iterator[Problem]:
-        for item in self._task:
+        for item in self._items():
             for repeat in range(self._repeats):
                 if self._stop is not None and self._stop.is_set():
                     return
@@ -246,6 +263,14 @@ class _Todo:
                 if key not in self._done:
                     self.items[key] = item
                     yield replace(item.problem, repeat=repeat) if repeat else item.problem
+
+    def _items(self) -> Iterator[Item]:
+        """Those of which anything is left, where that is known without reading them."""
+        if not isinstance(self._task, Indexed):
+            return iter(self._task)
+        repeats = range(self._repeats)
+        left = (i for i in self._task.ids if any((i, r) not in self._done for r in repeats))
+        return self._task.items(left)
 
 
 def _hopeless(error: Exception | None) -> TypeGuard[Exception]:

@@ -110,7 +110,8 @@ class Cluster:
             f"executor.address is {self._address!r}, and no Ray cluster can be joined there:"
             f" {why}.",
             hint="Start one with `ray start --head` (if it asks for a token, set"
-            " RAY_AUTH_MODE=token here), or set executor.address=null to run on this machine alone.",
+            " RAY_AUTH_MODE=token here), or set executor.address=null to run on this machine"
+            " alone.",
         )
 
 

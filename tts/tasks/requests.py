@@ -3,7 +3,7 @@
 A line is an object with an `id`, a `prompt` or `messages`, and an `answer` where one is known; or a
 line of an OpenAI Batch file. The file is read once when the task is made, to count it and to find
 what is wrong with it before anything is spent, and again, line by line, while it is solved. In
-memory are only the ids and where their lines begin.
+memory are the ids, where their lines begin and fingerprints, and the requests read last.
 """
 
 from __future__ import annotations
@@ -11,18 +11,19 @@ from __future__ import annotations
 import hashlib
 import json
 import reprlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal, NamedTuple
 
 from tts.errors import ConfigError, GradingError
 from tts.tasks.answers import MathAnswers
 from tts.tasks.prompt import Prompt
-from tts.tasks.task import Answers, Grader, Item, SameAsGold
-from tts.types import Message, Problem, ProblemId
+from tts.tasks.task import Answers, Grader, Item, SameAsGold, fingerprint
+from tts.types import Message, ProblemId
 
 Shape = Literal["plain", "openai"]
+_REMEMBERED = 4096  # requests, which are graded without being read again
 _SAID = 10  # of the lines that cannot be used, how many are named in one go
 
 
@@ -35,6 +36,13 @@ class Broken:
 
     def __str__(self) -> str:
         return f"line {self.number}: {self.why}"
+
+
+class _Place(NamedTuple):
+    """Where a request begins in the file (bytes), and the fingerprint of what it asks."""
+
+    offset: int
+    asked: str
 
 
 class _Unusable(Exception):
@@ -78,19 +86,36 @@ class RequestsTask:
         if self.max_tokens < 1:
             raise ConfigError(f"task.max_tokens is {self.max_tokens}; it must be at least 1.")
         self._grader = self.grader or SameAsGold(self.answers)
-        self._offsets: dict[ProblemId, int] = {}
+        self._places: dict[ProblemId, _Place] = {}
+        self._recent: dict[ProblemId, Item] = {}
         self._scan()
 
     def __len__(self) -> int:
-        return len(self._offsets)
+        return len(self._places)
 
     def __iter__(self) -> Iterator[Item]:
-        for _, offset, line in self._lines():
-            try:
-                item = self._item(_object(line))
-            except _Unusable:
-                continue
-            if self._offsets.get(item.problem.id) == offset:  # what was added since is not ours
+        return self.items(self._places)
+
+    @property
+    def ids(self) -> Collection[ProblemId]:
+        """Of all requests, in their order."""
+        return self._places.keys()
+
+    def asked(self, problem_id: ProblemId) -> str:
+        """The fingerprint of a request, as it was when the task was made."""
+        return self._places[problem_id].asked
+
+    def items(self, ids: Iterable[ProblemId]) -> Iterator[Item]:
+        """Some of the requests, read as they are asked for.
+
+        Raises:
+            GradingError: The file has changed since the task was made.
+        """
+        with self._open() as file:
+            for name in ids:
+                self._recent[name] = item = self._found(file, name)
+                if len(self._recent) > _REMEMBERED:
+                    del self._recent[next(iter(self._recent))]
                 yield item
 
     @property
@@ -105,29 +130,46 @@ class RequestsTask:
             ConfigError: There is no such problem, or no right answer to it is known.
             GradingError: The grader crashed, or the file has changed since the task was made.
         """
-        item = self._found(problem_id)
+        if problem_id not in self._places:
+            raise ConfigError(f"{self._file} has no request {problem_id!r}.")
+        try:
+            item = self._recent.get(problem_id) or next(self.items([problem_id]))
+        except ConfigError as gone:
+            raise GradingError(gone.message, hint=gone.hint) from gone
         if item.gold is None:
             raise ConfigError(f"{self._file}: no right answer of {problem_id!r} is known.")
         return answer is not None and await self._grader.right(answer, item)
 
     # --- reading ---
 
-    def _found(self, problem_id: ProblemId) -> Item:
-        offset = self._offsets.get(problem_id)
-        if offset is None:
-            raise ConfigError(f"{self._file} has no request {problem_id!r}.")
+    def _found(self, file: IO[bytes], problem_id: ProblemId) -> Item:
+        """A request, read from its place."""
+        place = self._places[problem_id]
+        file.seek(place.offset)
         try:
-            with self._file.open("rb") as file:
-                file.seek(offset)
-                item = self._item(_object(file.readline()))
-        except (OSError, _Unusable):
+            item = self._item(_object(file.readline()))
+        except _Unusable:
             item = None
-        if item is None or item.problem.id != problem_id:
+        if (
+            item is None
+            or item.problem.id != problem_id
+            or fingerprint(item.problem) != place.asked
+        ):
             raise GradingError(
                 f"{self._file} has changed: {problem_id!r} is not where it was.",
                 hint="Add lines at its end while it is answered, and change none.",
             )
         return item
+
+    def _open(self) -> IO[bytes]:
+        try:
+            return self._file.open("rb")
+        except FileNotFoundError as error:
+            raise ConfigError(
+                f"There is no file {self._file.absolute()}.", hint="Name a JSONL file."
+            ) from error
+        except OSError as error:
+            raise ConfigError(f"{self._file} cannot be read: {error.strerror}.") from error
 
     def _scan(self) -> None:
         """Read the whole file once."""
@@ -151,7 +193,7 @@ class RequestsTask:
                     f" {reprlib.repr(item.problem.id)}.",
                     hint="Give each request an id of its own: its answer is filed under it.",
                 )
-            self._offsets[item.problem.id] = offset
+            self._places[item.problem.id] = _Place(offset, fingerprint(item.problem))
             settings |= dict.fromkeys(_settings(row))
         if len(firsts) > 1:
             raise ConfigError(
@@ -159,7 +201,7 @@ class RequestsTask:
                 f" ones (first: {firsts['plain']}).",
                 hint="Put them into two files.",
             )
-        if not self._offsets:
+        if not self._places:
             why = f" The first cannot be used: {broken[0]}." if broken else ""
             raise ConfigError(
                 f"{self._file} holds no request.{why}",
@@ -171,18 +213,11 @@ class RequestsTask:
     def _lines(self) -> Iterator[tuple[int, int, bytes]]:
         """Number from 1, offset and content of each line that is not blank."""
         offset = 0
-        try:
-            with self._file.open("rb") as file:
-                for number, line in enumerate(file, 1):
-                    if line.strip():
-                        yield number, offset, line
-                    offset += len(line)
-        except FileNotFoundError as error:
-            raise ConfigError(
-                f"There is no file {self._file.absolute()}.", hint="Name a JSONL file."
-            ) from error
-        except OSError as error:
-            raise ConfigError(f"{self._file} cannot be read: {error.strerror}.") from error
+        with self._open() as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield number, offset, line
+                offset += len(line)
 
     def _item(self, row: Mapping[str, Any]) -> Item:
         if _shape(row) == "openai":
@@ -248,7 +283,9 @@ def _body(row: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _settings(row: Mapping[str, Any]) -> list[str]:
-    return [key for key in row.get("body", ()) if key not in _READ] if _shape(row) != "plain" else []
+    return (
+        [key for key in row.get("body", ()) if key not in _READ] if _shape(row) != "plain" else []
+    )
 
 
 def _name(row: Mapping[str, Any]) -> str:
@@ -275,10 +312,15 @@ def _turns(turns: Any) -> tuple[Message, ...]:
     return tuple(Message(turn["role"], turn["content"]) for turn in turns)
 
 
+_WRITTEN = (str, int, float)
+
+
 def _golds(value: Any) -> list[str]:
     """The answers that are right; none if nobody knows."""
-    texts = value if isinstance(value, list) else [] if value is None else [value]
-    if any(isinstance(text, bool) or not isinstance(text, str | int | float) for text in texts):
+    if value is None:
+        return []
+    texts = value if isinstance(value, list) else [value]
+    if any(isinstance(text, bool) or not isinstance(text, _WRITTEN) for text in texts):
         raise _Unusable("'answer' must be a text or a number, or a list of them")
     whole = (int(t) if isinstance(t, float) and t.is_integer() else t for t in texts)
     return [str(text).strip() for text in whole if str(text).strip()]

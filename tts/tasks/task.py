@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from tts.errors import ConfigError
 from tts.protocols import AnswerFormat
@@ -125,6 +125,27 @@ class Task(Protocol):
             ConfigError: There is no such problem.
             GradingError: The grader crashed.
         """
+        ...
+
+
+@runtime_checkable
+class Indexed(Protocol):
+    """A task that tells what it holds without being read to its end.
+
+    For long ones, which are taken up again after some of their problems were solved.
+    """
+
+    @property
+    def ids(self) -> Collection[ProblemId]:
+        """Of all problems, in their order."""
+        ...
+
+    def asked(self, problem_id: ProblemId) -> str:
+        """The fingerprint of a problem of this task."""
+        ...
+
+    def items(self, ids: Iterable[ProblemId]) -> Iterator[Item]:
+        """Some of its problems, in the order of the ids."""
         ...
 
 
