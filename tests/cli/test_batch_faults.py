@@ -11,6 +11,7 @@ import threading
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 
@@ -64,7 +65,7 @@ def test_fifty_kills_at_random_moments_leave_the_records_of_an_undisturbed_run()
     whole = by_id()
     assert len(whole) == 600
     assert timeless(disturbed) == timeless(whole)
-    assert {each["status"] for each in whole.values()} == {"done", "exhausted"}
+    assert {each["status"] for each in whole.values()} == {"exhausted"}, "each has been cut short"
     assert all(each["usage"]["completion_tokens"] <= 90 for each in whole.values())
     assert tokens() <= 60_000
 
@@ -221,3 +222,39 @@ def test_a_full_disk_ends_the_sitting_at_a_whole_line(tmp_path):
         assert {name: by_id("disk")[name] for name in before} == before
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+# --- engines ------------------------------------------------------------------------------------
+
+
+def core_of(process):
+    """The process of the engine, which is the largest of a command's children."""
+    children = psutil.Process(process.pid).children(recursive=True)
+    return max(children, key=lambda child: child.memory_info().rss)
+
+
+@pytest.mark.engine
+@pytest.mark.slow
+def test_an_engine_that_is_killed_starts_again_and_the_batch_goes_on():
+    write(*(row(i, prompt=f"{i}+{i + 1}*3-5+40-6=") for i in range(300)))
+    engine = ("model.engine.max_model_len=256", "model.engine.kv_cache_gib=0.1")
+    words = ("model=mini-reasoner", "strategy=self_consistency", "strategy.n=2", *engine)
+    words = (*words, "concurrency=8", "task.max_tokens=200")
+    command = [sys.executable, "-m", "tts.cli", "batch", "in.jsonl", "out", *words]
+    there = {**os.environ, "PYTHONPATH": str(ROOT)}
+    running = subprocess.Popen(command, env=there, stdout=-3, stderr=subprocess.PIPE, text=True)
+    path = Path("out/results.jsonl")
+    while not path.exists() or path.read_bytes().count(b"\n") < 20:
+        assert running.poll() is None, running.stderr.read()
+        time.sleep(0.02)
+    core_of(running).kill()
+    _, err = running.communicate(timeout=200)
+    assert running.returncode == 3, err[-3000:]
+    first = by_id()
+    failed = {name for name, each in first.items() if each["status"] == "failed"}
+    assert len(first) == 300 and 1 <= len(failed) <= 8
+    assert {first[name]["error"].split(":")[0] for name in failed} == {"EngineDead"}
+    done = python("-m", "tts.cli", "batch", "in.jsonl", "out", *words, "--retry-failed")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert {each["id"] for each in records()[300:]} == failed
+    assert all(each["status"] == "done" for each in records()[300:])

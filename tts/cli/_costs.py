@@ -137,8 +137,8 @@ def _assumptions(
         said.append(f"Speed: as measured in {_nice(timed.folder)}.")
     else:
         said.append(
-            "Speed: unknown. Run a few problems first (task.n_problems=20), or give"
-            " --tokens-per-second."
+            "Speed: unknown. Run a few problems first (task.n_problems=20; --limit 20 of a batch),"
+            " or give --tokens-per-second."
         )
     if (work.job.config.get("replay") or {}).get("path"):
         said.append("Replay: what is in the cache is counted here, and not paid again.")

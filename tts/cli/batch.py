@@ -29,7 +29,7 @@ lines could not be used; 130 stopped before the end."""
 _EXAMPLES = """\
 examples:
   tts batch questions.jsonl answers/ strategy=self_consistency strategy.n=8
-  tts batch questions.jsonl answers/ strategy=best_of_n verifier=mini_prm concurrency=256
+  tts batch questions.jsonl answers/ strategy=best_of_n verifier=prm concurrency=256
   tts batch questions.jsonl answers/ backend=openai model=my-model total_budget.usd=20
   tts batch letters.jsonl replies/ strategy=greedy task.answers._target_=tts.tasks.WholeText"""
 

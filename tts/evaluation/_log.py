@@ -167,7 +167,7 @@ def _lock(file: int, folder: Path) -> None:
     except BlockingIOError as error:
         raise ConfigError(
             f"Another run is writing to {folder}.",
-            hint="Wait for it, or choose another folder with hydra.run.dir=...",
+            hint="Wait for it, or choose another folder (hydra.run.dir=... of a run).",
         ) from error
 
 

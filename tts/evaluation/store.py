@@ -107,7 +107,7 @@ class Store:
         self.continued = 0
         self._arms = arms
         self._index: dict[Key, _Entry] = {}
-        self._spent: dict[str, Usage] = {}
+        self._spent: dict[str, dict[str, int | float]] = {}
 
     def __enter__(self) -> Self:
         """Open, lock and repair the files.
@@ -122,7 +122,7 @@ class Store:
         except OSError as error:
             raise ConfigError(
                 f"The folder {self.folder} cannot be written to: {error.strerror}.",
-                hint="Choose another folder with hydra.run.dir=...",
+                hint="Choose another folder (hydra.run.dir=... of a run).",
             ) from error
         if self._lasting:
             self._refuse_others()
@@ -193,7 +193,8 @@ class Store:
         """
         configuration = self._arms[arm].configuration
         seconds = max((o.elapsed for o in self.outcomes(arm)), default=0.0)
-        return replace(self._spent.get(configuration, Usage()), seconds=seconds)
+        spent = Usage(**self._spent.get(configuration, {}))  # type: ignore[arg-type]
+        return replace(spent, seconds=seconds)
 
     def record(self, arm: str, problem_id: str, repeat: int = 0) -> Record:
         """One record, read from the disk.
@@ -218,10 +219,11 @@ class Store:
             raise
 
     def _keep(self, record: Record, offset: int) -> None:
-        outcome = record.outcome
-        self._index[record.file_key] = _Entry(outcome, offset)
-        before = self._spent.get(record.configuration, Usage())
-        self._spent[record.configuration] = before + outcome.usage
+        self._index[record.file_key] = _Entry(record.outcome, offset)
+        spent = self._spent.setdefault(record.configuration, {})
+        for name, amount in record.usage.items():
+            if amount:
+                spent[name] = spent.get(name, 0) + amount
 
     def _close(self) -> None:
         self._results.close()
@@ -345,7 +347,7 @@ def _parsed(line: Line, path: Path, schema: int) -> Record:
     except (ValueError, KeyError, AttributeError) as error:
         raise ConfigError(
             f"Line {line.number} of {path} is no record of this version of tts.",
-            hint="Choose another folder with hydra.run.dir=...",
+            hint="Choose another folder (hydra.run.dir=... of a run).",
         ) from error
 
 
