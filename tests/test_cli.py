@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.demo import ARMS, SEARCHES, SIMULATED
+from tests.demo import SIMULATED
 from tests.evaluation.test_report import CONTRACT
 from tests.folders import lines, summary
 from tests.sandbox.walls import needs_sandbox
@@ -397,22 +397,3 @@ def test_every_field_is_explained(path):
         if field and path.parent.name not in ("experiment", "configs") and field[1] != "_target_":
             explained = before.lstrip().startswith("#") or field[1] in ("model", "engine")
             assert explained, f"{path.name}: {field[1]} has no comment"
-
-
-# --- the real thing -----------------------------------------------------------------------------
-
-
-@pytest.mark.engine
-@pytest.mark.slow
-def test_the_demonstration_on_the_real_engine():
-    words = ("experiment=demo", "task.n_problems=3", "strategy.n=2", "hydra.run.dir=out")
-    done = subprocess.run(
-        command(*words), env=environment(), capture_output=True, text=True, timeout=280, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    rows = summary("out")
-    assert [row["strategy"] for row in rows] == [*ARMS, *SEARCHES]
-    assert all(row["backend"] == "vllm" and row["n_failed"] == 0 for row in rows)
-    assert all(row["completion_tokens"] > 0 for row in rows)
-    about = json.loads(Path("out/provenance.json").read_text())
-    assert any(name.startswith("vllm") for name in about["versions"])

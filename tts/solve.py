@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Sized
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TypedDict, Unpack
 
 from tts._environment import DRAFT_HINT, Environment
@@ -134,7 +135,7 @@ class Setup:
         if self.draft is not None:
             check_prompt(problem, self.backend, self.draft)
 
-    @property
+    @cached_property
     def logprobs(self) -> int | None:
         """What verifier and selector read of each token, see `Request.logprobs`."""
         judges: list[Verifier | Selector] = [self.verifier] if self.verifier is not None else []
