@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 import pytest
@@ -10,7 +11,8 @@ from hypothesis import strategies as st
 
 from tts.errors import ConfigError, GradingError
 from tts.tasks import ExactAnswers, Prompt, RequestsTask
-from tts.types import Message
+from tts.tasks.task import fingerprint
+from tts.types import Message, Problem
 
 GOOD = b'{"id": "good", "prompt": "1+1="}'
 
@@ -276,3 +278,17 @@ def test_a_file_that_is_not_there(tmp_path):
 def test_a_cap_that_leaves_nothing(read):
     with pytest.raises(ConfigError, match=r"task.max_tokens is 0; it must be at least 1"):
         read(GOOD, max_tokens=0)
+
+
+words = st.text(st.characters(exclude_categories=["Cs"]))
+
+
+roles = st.sampled_from(["system", "user", "assistant"])
+
+
+@given(words, st.lists(st.tuples(roles, words), min_size=1), st.booleans())
+def test_a_fingerprint_is_that_of_what_is_asked_as_json(prompt, turns, plain):
+    prompt, turns = (prompt or "?", []) if plain else ("", turns)
+    asked = Problem("any", prompt, messages=tuple(Message(*turn) for turn in turns))
+    text = json.dumps([prompt, [list(turn) for turn in turns]])
+    assert fingerprint(asked) == hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

@@ -22,7 +22,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import accumulate
 from types import TracebackType
 from typing import Any, Self
@@ -428,11 +428,18 @@ def _likeliest(entry: Mapping[int, Any], most: int) -> Mapping[int, float]:
     return {number: each.logprob for number, each in entry.items() if each.rank <= most}
 
 
-def _params(text: Text, request: Request, entry: Entry) -> Any:
-    """The request in vLLM's words. Without stop strings the engine makes no text at all."""
+@cache
+def _vocabulary() -> tuple[Any, Any]:
+    """What vLLM says requests with; found once, as looking is slower than making a request."""
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind
 
+    return SamplingParams, RequestOutputKind
+
+
+def _params(text: Text, request: Request, entry: Entry) -> Any:
+    """The request in vLLM's words. Without stop strings the engine makes no text at all."""
+    SamplingParams, RequestOutputKind = _vocabulary()
     plan = text.stop_plan(request.stop)
     kind = RequestOutputKind.DELTA if request.watch else RequestOutputKind.FINAL_ONLY
     sampling = request.sampling

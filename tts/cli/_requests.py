@@ -119,9 +119,10 @@ class _Sitting:
         """Say what was found."""
         for line in _found(self._work.task):
             self._display.say(line)
-        if done := len(self._outcomes()):
-            again = sum(o.failed for o in self._outcomes())
-            said = f"Going on in {self._folder}: {done:,} of {self._total:,} requests are done"
+        if outcomes := self._outcomes():
+            again = sum(o.failed for o in outcomes)
+            done = f"{len(outcomes):,} of {self._total:,} requests are done"
+            said = f"Going on in {self._folder}: {done}"
             self._display.say(f"{said}, {again:,} of them failed." if again else f"{said}.")
         self._look_at_the_disk()
 

@@ -20,6 +20,7 @@ from typing import Any, Self, TypeVar
 from tts.engine.decode import Decode
 from tts.engine.encode import Encode
 from tts.engine.flight import Flight
+from tts.engine.heap import HEAP
 from tts.engine.launch import Report, end, launch
 from tts.engine.memory import Tenant, tenants
 from tts.engine.perusal import Perusal
@@ -88,6 +89,7 @@ class Engine:
                 await self._bury()
             if self._llm is None:
                 self._llm = await self._launch()
+                HEAP.hold()
                 atexit.register(self._kill)
             return self._llm
 
@@ -207,6 +209,7 @@ class Engine:
         if llm is None:
             return
         atexit.unregister(self._kill)
+        HEAP.release()
         try:
             end(llm)
         except Exception as error:

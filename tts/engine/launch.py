@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import logging
 import multiprocessing
 import os
@@ -17,7 +18,7 @@ import re
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ _LOG = logging.getLogger("tts.engine")
 _FAULT = re.compile(r"^(?:ERROR .*?: )?((?:\w+\.)*\w+(?:Error|Exception): .+)$", re.MULTILINE)
 _TICK_SECONDS = 0.1
 _REPORT_SECONDS = 1.0
+_GRACE_SECONDS = 0.5
+_DEATH_SECONDS = 5.0
 _IMPORT = threading.Lock()  # two threads that import vLLM at once meet its cycles half way
 
 Report = Callable[[str], None]
@@ -100,8 +103,10 @@ class _Build:
 
             if self._off.is_set():
                 raise _CalledOff
-            arguments = AsyncEngineArgs(**self._config.arguments)
-            return AsyncLLM.from_engine_args(arguments, stat_loggers=[logger_factory(self._stats)])
+            with _settings_read_once():
+                arguments = AsyncEngineArgs(**self._config.arguments)
+                loggers = [logger_factory(self._stats)]
+                return AsyncLLM.from_engine_args(arguments, stat_loggers=loggers)
 
     def call_off(self) -> None:
         """Build nothing any more, and kill the processes that have been spawned."""
@@ -119,6 +124,23 @@ class _Build:
         return str(process) in listed.split()
 
 
+@contextlib.contextmanager
+def _settings_read_once() -> Iterator[None]:
+    """A block that builds an engine; from its end on, vLLM's variables are as they are in it.
+
+    vLLM's servers do so once they are up: its front end asks for one of them at every token, which
+    is a fifth of its work. Here other engines may be built later, under other variables.
+    """
+    from vllm import envs
+
+    if not hasattr(envs, "disable_envs_cache"):  # older versions cannot take it back
+        yield
+        return
+    envs.disable_envs_cache()
+    yield
+    envs.enable_envs_cache()
+
+
 async def _call_off(thread: asyncio.Future[Any], build: _Build) -> None:
     """Kill what the start has spawned until its thread gives up, or stop what came up."""
     while not thread.done():
@@ -133,13 +155,29 @@ async def _call_off(thread: asyncio.Future[Any], build: _Build) -> None:
 
 
 def end(llm: Any) -> None:
-    """End an engine and its processes; works without an event loop."""
+    """End an engine and its processes, and wait until they are gone; works without an event loop."""
+    manager = getattr(llm.engine_core.resources, "engine_manager", None)
     try:
-        llm.shutdown()
+        llm.shutdown(**_grace(llm))
+        for process in getattr(manager, "processes", ()):
+            process.join(_DEATH_SECONDS)  # vLLM kills, but does not wait: memory is still taken
     finally:
         # vLLM calls it again when the object is collected, which may be while the interpreter is
         # being taken down and half of what it needs is gone.
         llm.shutdown = _nothing
+
+
+def _grace(llm: Any) -> dict[str, float]:
+    """How long an engine may take to end by itself, if that is not vLLM's own five seconds.
+
+    What it would do meanwhile is to free object by object what goes with its process anyway, and
+    that takes it longer than five seconds on a busy machine. One that has workers to end, or hands
+    its cache on, has something to do.
+    """
+    config = llm.vllm_config
+    alone = config.parallel_config.world_size == 1 and config.kv_transfer_config is None
+    told = "timeout" in inspect.signature(llm.shutdown).parameters  # vLLM 0.19 may not take it
+    return {"timeout": _GRACE_SECONDS} if alone and told else {}
 
 
 def _nothing(*_: object, **__: object) -> None:

@@ -22,6 +22,9 @@ from tts.types import Candidate, Grant, Result, Score, Status, Stop, Usage
 Grade = Callable[[str], Awaitable[bool]]
 """Says whether an answer to the problem at hand is right."""
 
+Fields = dict[str, object]
+"""Of a part of a record; they are checked when the record is made, all at once."""
+
 
 class Key(NamedTuple):
     """What a record is filed under.
@@ -283,49 +286,56 @@ def _mark(answer: str | None, marks: Mapping[str, bool] | None) -> bool | None:
     return answer is not None and marks[answer]
 
 
-def _candidate(candidate: Candidate, marks: Mapping[str, bool] | None) -> CandidateRecord:
+def _score(score: Score | None) -> Fields | None:
+    """The fields of a `ScoreRecord`, if there is a score."""
+    return {"raw": score.raw, "scale": score.scale} if score else None
+
+
+def _candidate(candidate: Candidate, marks: Mapping[str, bool] | None) -> Fields:
+    """The fields of a `CandidateRecord`."""
     answer, node = candidate.answer, candidate.trajectory
-    return CandidateRecord(
-        answer=answer.text if answer else None,
-        key=answer.key if answer else None,
-        correct=_mark(answer.text if answer else None, marks),
-        score=ScoreRecord.of(candidate.score),
-        finish=node.finish,
-        clock=node.clock,
-    )
+    return {
+        "answer": answer.text if answer else None,
+        "key": answer.key if answer else None,
+        "correct": _mark(answer.text if answer else None, marks),
+        "score": _score(candidate.score),
+        "finish": node.finish,
+        "clock": node.clock,
+    }
 
 
-def _decisions(decisions: Sequence[Grant | Stop]) -> list[DecisionRecord]:
-    found: list[DecisionRecord] = []
+def _decisions(decisions: Sequence[Grant | Stop]) -> list[Fields]:
+    """The fields of the `DecisionRecord`s."""
+    found: list[Fields] = []
     before: tuple[Candidate, ...] = ()
     for decision in decisions:
         samples = decision.samples if isinstance(decision, Grant) else 0
         if (basis := decision.basis) is None:
-            found.append(DecisionRecord(samples=samples, reason=decision.reason))
+            found.append({"samples": samples, "reason": decision.reason})
             continue
         shown = basis.evidence.candidates
         same = map(operator.is_, before, shown)
         kept = sum(1 for _ in takewhile(bool, same))
         new, before = shown[kept:], shown
-        scores = tuple(ScoreRecord.of(c.score) for c in new)
+        scores = tuple(_score(c.score) for c in new)
         found.append(
-            DecisionRecord(
-                samples=samples,
-                reason=decision.reason,
-                by=basis.by,
-                shared=basis.shared,
-                asked=basis.asked,
-                turn=basis.turn,
-                wants=basis.evidence.wants,
-                kept=kept,
-                seen=tuple(c.answer.key if c.answer else None for c in new),
-                scores=scores if any(scores) else (),
-                cost=_without_zeros(basis.evidence.usage),
-                left={k: None if v == math.inf else v for k, v in basis.left.items()},
-                spent=None if basis.spent is None else _without_zeros(basis.spent),
-                present=basis.present,
-                coming=basis.coming,
-            )
+            {
+                "samples": samples,
+                "reason": decision.reason,
+                "by": basis.by,
+                "shared": basis.shared,
+                "asked": basis.asked,
+                "turn": basis.turn,
+                "wants": basis.evidence.wants,
+                "kept": kept,
+                "seen": tuple(c.answer.key if c.answer else None for c in new),
+                "scores": scores if any(scores) else (),
+                "cost": _without_zeros(basis.evidence.usage),
+                "left": {k: None if v == math.inf else v for k, v in basis.left.items()},
+                "spent": None if basis.spent is None else _without_zeros(basis.spent),
+                "present": basis.present,
+                "coming": basis.coming,
+            }
         )
     return found
 

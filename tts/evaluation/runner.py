@@ -289,6 +289,7 @@ class _Sitting:
         self._task, self._todo = task, todo
         self.configuration = store.configuration(arm.label)
         self._grading: set[asyncio.Task[None]] = set()
+        self._indexed = task if isinstance(task, Indexed) else None
         self._spent = store.spent(arm.label)
         self._started = 0.0
 
@@ -354,7 +355,7 @@ class _Sitting:
             "arm": self._arm.label,
             "configuration": self.configuration,
             "gold": item.gold,
-            "asked": fingerprint(item.problem),
+            "asked": self._asked(item),
             "text": result.best.trajectory.text if open_ended and result.best else None,
             "seed": self._arm.setup.seed,
             "elapsed": time.monotonic() - self._started,
@@ -374,7 +375,12 @@ class _Sitting:
         if self._arm.keep != "nothing":
             tokens = self._arm.keep == "tokens"
             tree = TreeRecord.of(result, self.configuration, tokens=tokens)
-        self._store.append(record, tree)
+        outcome = self._store.append(record, tree)
         del self._todo.items[result.problem_id, result.repeat]
         if self._watcher:
-            self._watcher.keep(record.outcome)
+            self._watcher.keep(outcome)
+
+    def _asked(self, item: Item) -> str:
+        """The fingerprint of a problem, which some tasks know already."""
+        name = item.problem.id
+        return self._indexed.asked(name) if self._indexed else fingerprint(item.problem)

@@ -17,6 +17,8 @@ was written since the last `sync`.
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import itertools
 import json
 import re
@@ -144,8 +146,8 @@ class Store:
         """Flush to the disk and unlock."""
         self._close()
 
-    def append(self, record: Record, tree: TreeRecord | None = None) -> None:
-        """Write a record, and its tree before it.
+    def append(self, record: Record, tree: TreeRecord | None = None) -> Outcome:
+        """Write a record, and its tree before it; return what the statistics need of it.
 
         Raises:
             OSError: The disk is full, say; nothing of the record is left then.
@@ -153,7 +155,7 @@ class Store:
         if tree is not None:
             self._trees.append(tree.line())
         offset = self._results.append(record.line())
-        self._keep(record, offset)
+        return self._keep(record, offset)
 
     def configuration(self, arm: str) -> str:
         """Hash of all that decides the outcome of an arm."""
@@ -162,10 +164,11 @@ class Store:
     def outcomes(self, arm: str) -> list[Outcome]:
         """What came of each problem and repeat of an arm, failed ones included."""
         expected = self._arms[arm]
+        wanted, problems, repeats = expected.configuration, expected.problems, expected.repeats
         return [
             entry.outcome
-            for key, entry in self._index.items()
-            if key in expected and key.repeat < expected.repeats
+            for (configuration, problem_id, repeat), entry in self._index.items()
+            if configuration == wanted and repeat < repeats and problem_id in problems
         ]
 
     def done(self, arm: str) -> set[tuple[str, int]]:
@@ -212,18 +215,21 @@ class Store:
         try:
             self._trees = Log(trees, "trees")
             self._index, self._spent = {}, {}
-            for line in lines(path):
-                self._keep(_parsed(line, path, SCHEMA), line.offset)
+            with _uncollected():
+                for line in lines(path):
+                    self._keep(_parsed(line, path, SCHEMA), line.offset)
         except BaseException:
             self._results.close()
             raise
 
-    def _keep(self, record: Record, offset: int) -> None:
-        self._index[record.file_key] = _Entry(record.outcome, offset)
+    def _keep(self, record: Record, offset: int) -> Outcome:
+        outcome = record.outcome
+        self._index[record.file_key] = _Entry(outcome, offset)
         spent = self._spent.setdefault(record.configuration, {})
         for name, amount in record.usage.items():
             if amount:
                 spent[name] = spent.get(name, 0) + amount
+        return outcome
 
     def _close(self) -> None:
         self._results.close()
@@ -261,6 +267,21 @@ class Store:
             if (self.folder / name).exists():
                 (self.folder / name).rename(place / name)
         return place
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """A block without garbage collection, for one that makes much and throws nothing away.
+
+    Otherwise the collector goes through all that is there already, again and again.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def modernise(folder: Path) -> None:

@@ -88,7 +88,13 @@ async def as_they_come(draws: Iterable[Coroutine[Any, Any, T | None]]) -> AsyncG
     Yields:
         What comes of them, as they finish; nothing for None.
     """
-    tasks = [asyncio.create_task(draw) for draw in draws]
+    running = list(draws)
+    if len(running) == 1:  # nothing to run beside it
+        drawn = await running[0]
+        if drawn is not None:
+            yield drawn
+        return
+    tasks = [asyncio.create_task(draw) for draw in running]
     try:
         for finished in asyncio.as_completed(tasks):
             drawn = await finished
