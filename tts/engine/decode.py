@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tts.engine.flight import Flight
+from tts.engine.flight import Flight, in_ids
 
 
 class Decode(Flight):
@@ -25,7 +25,7 @@ class Decode(Flight):
         self.logprobs: list[Any] = []
         self.finish: str | None = None
         self.stop_reason: int | str | None = None
-        outputs = llm.generate({"prompt_token_ids": prompt}, params, request_id)
+        outputs = llm.generate(in_ids(prompt), params, request_id)
         super().__init__(llm, request_id, outputs)
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tts.engine.flight import Flight
+from tts.engine.flight import Flight, in_ids
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,7 +23,7 @@ class Encode(Flight):
 
     def __init__(self, llm: Any, prompt: list[int], params: Any, request_id: str) -> None:
         self.values: NDArray[np.float32] | None = None
-        outputs = llm.encode({"prompt_token_ids": prompt}, params, request_id)
+        outputs = llm.encode(in_ids(prompt), params, request_id)
         super().__init__(llm, request_id, outputs)
 
     @property

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tts.engine.flight import Flight
+from tts.engine.flight import Flight, in_ids
 
 
 class Perusal(Flight):
@@ -34,7 +34,7 @@ class Perusal(Flight):
         self.values: list[Mapping[int, Any]] | None = None
         self.generated = 0
         self._finish: str | None = None
-        outputs = llm.generate({"prompt_token_ids": ids}, _params(top), request_id)
+        outputs = llm.generate(in_ids(ids), _params(top), request_id)
         super().__init__(llm, request_id, outputs)
 
     @property

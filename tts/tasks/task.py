@@ -45,7 +45,8 @@ class Item:
 def fingerprint(problem: Problem) -> str:
     """16 hexadecimal digits: what is asked, whatever it is called."""
     turns = [f"[{_quoted(turn.role)}, {_quoted(turn.content)}]" for turn in problem.messages]
-    text = f"[{_quoted(problem.prompt)}, [{', '.join(turns)}]]"  # JSON, made by hand since it is made so often
+    # JSON, put together by hand: it is made for each line of a long file.
+    text = f"[{_quoted(problem.prompt)}, [{', '.join(turns)}]]"
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
