@@ -28,6 +28,7 @@ format: setup ## Format the code
 
 lock: ## Resolve the CPU requirements anew
 	scripts/lock.sh
+	scripts/lock_quantize.sh
 
 clean: ## Remove what was built or written, except results and the environment
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

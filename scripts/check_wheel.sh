@@ -33,4 +33,5 @@ cat doctor.txt
 [ "$code" = 1 ] || die "tts doctor ended with code $code instead of 1, although vLLM is missing."
 grep -q "missing *vLLM: .*No module named" doctor.txt || die "tts doctor does not say that vLLM is missing."
 grep -q "ok *backend=simulated: yes" doctor.txt || die "tts doctor does not say what can run."
+grep -q "ok *mini-reasoner: .*files as released" doctor.txt || die "tts doctor does not find the model of the wheel."
 say "Wheel: fine"

@@ -8,6 +8,7 @@ import signal
 import pytest
 from hypothesis import settings
 
+from tests.engine_fixtures import reward_engines as reward_engines
 from tests.engine_fixtures import vllm_backend as vllm_backend
 from tests.servers.fixtures import connect as connect
 from tests.servers.fixtures import serve as serve
@@ -27,8 +28,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # that tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-_ENGINES = {"vllm_backend", "vllm_server"}
-"""Fixtures that last for a session: one engine each, not one a worker."""
+_ENGINES = {"vllm_backend": "engine", "vllm_server": "engine", "reward_engines": "reward"}
+"""Fixtures that last for a session, and what their tests share: one engine, not one a worker."""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -42,7 +43,7 @@ def pytest_collection_modifyitems(items):
 
 
 def _group(item):
-    return "engine" if _ENGINES & set(item.fixturenames) else str(item.path)
+    return next((g for name, g in _ENGINES.items() if name in item.fixturenames), str(item.path))
 
 
 def _is_long(item):

@@ -1,7 +1,8 @@
-"""The real engine, once per test session; imported by `conftest.py`."""
+"""Real engines, once per test session; imported by `conftest.py`."""
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import warnings
 from collections.abc import AsyncIterator
@@ -10,6 +11,8 @@ from contextlib import contextmanager
 import pytest_asyncio
 
 from tts.backends.vllm import VLLMBackend
+from tts.engine import RewardEngine
+from tts.engine.head import Head
 
 
 @contextmanager
@@ -30,3 +33,23 @@ async def vllm_backend() -> AsyncIterator[VLLMBackend]:
     yield backend
     with other_peoples_warnings():
         await backend.aclose()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def reward_engines(tmp_path_factory) -> AsyncIterator[dict[Head, RewardEngine]]:
+    """One engine for each kind of head, started side by side; all take 256 tokens."""
+    from tests.engine.checkpoints import checkpoint  # imports torch
+
+    folder = tmp_path_factory.mktemp("models")
+    names = [
+        str(checkpoint(folder / "token", "LlamaForTokenClassification")),
+        str(checkpoint(folder / "sequence", "LlamaForSequenceClassification", labels=1)),
+        "mini-reasoner",
+    ]
+    settings = {"max_model_len": 256, "kv_cache_gib": 0.1, "max_num_seqs": 16}
+    with other_peoples_warnings():
+        found = {engine.head: engine for engine in (RewardEngine(n, settings) for n in names)}
+        await asyncio.gather(*(engine.start() for engine in found.values()))
+    yield found
+    with other_peoples_warnings():
+        await asyncio.gather(*(engine.aclose() for engine in found.values()))

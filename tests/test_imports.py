@@ -45,18 +45,22 @@ ROOMS = {
     "analysis": {"types", "errors", "watching", "protocols", "signals"},
     "executors": BASE | {"budget", "solve"},
     "evaluation": BASE | {"budget", "tasks", "solve", "analysis", "executors"},
+    "audit": BASE | {"evaluation"},
     "reporting": {"types", "errors", "seeds", "evaluation"},
     "integrations": BASE | {"solve", "evaluation"},
+    "advice": {"types", "errors", "seeds", "evaluation", "engine"},
+    "quantize": BASE | {"tasks", "solve", "strategies", "evaluation", "engine"},
 }
 # Modules of other people that only these rooms may import at all.
 LIBRARIES = {
-    "vllm": {"engine", "backends"},
-    "torch": {"engine"},
-    "transformers": {"engine", "backends"},
+    "vllm": {"engine", "backends", "advice"},
+    "torch": {"engine", "quantize"},
+    "transformers": {"engine", "backends", "quantize"},
+    "llmcompressor": {"quantize"},
     "hydra": {"cli"},
     "omegaconf": {"cli"},
     "openai": {"backends", "verifiers"},
-    "datasets": {"tasks"},
+    "datasets": {"tasks", "quantize"},
     "reasoning_gym": {"tasks"},
     "ray": {"executors"},
     "inspect_ai": {"integrations"},
@@ -98,17 +102,29 @@ def test_imports_go_one_way(path):
 
 
 def test_the_engine_is_known_to_few():
-    """The bundled backend and the PRM know it; backends of servers know its tokenizers alone."""
+    """Who decodes with it, advises on it or writes for it; backends of servers its tokenizers."""
     for path in FILES:
         inside = str(path.relative_to(PACKAGE))
         if inside.startswith(
-            ("engine/", "backends/vllm.py", "verifiers/prm.py", "verifiers/_prm/")
+            (
+                *("engine/", "backends/vllm.py", "verifiers/prm.py", "verifiers/_prm/"),
+                *("advice/", "quantize/"),
+            )
         ):
             continue
         known = {name for name in imports(path) if name.startswith("tts.engine")}
         if inside.startswith(("backends/openai.py", "backends/_openai/")):
             known = {name for name in known if not name.startswith("tts.engine.text")}
         assert not known, f"{inside} imports {known}"
+
+
+def test_what_runs_elsewhere_knows_nothing_of_us():
+    """The worker of `tts quantize` is run by its path, in the environment of llm-compressor."""
+    foreign = {"torch", "transformers", "llmcompressor", "datasets", "tqdm"}
+    for path in FILES:
+        if room(path) == "quantize":
+            roots = {name.partition(".")[0] for name in imports(path)}
+            assert not roots & ({"tts"} if path.name == "_worker.py" else foreign), path
 
 
 def test_openai_is_known_to_the_prm_alone_among_verifiers():

@@ -1,9 +1,8 @@
-"""The wheel carries what a run needs, and the lock file carries what the wheel needs."""
+"""The wheel carries what a run needs, the lock file what the wheel needs; the README is true."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import subprocess
 import sys
@@ -14,7 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from tts.testing import check_strategy
+
 ROOT = Path(__file__).parents[1]
+PROGRAM, STRATEGY = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
 
 
 @pytest.fixture(scope="module")
@@ -84,33 +86,20 @@ def test_the_installed_package_is_the_one_in_the_wheel(installed):
 
 
 @pytest.mark.slow
-def test_the_installed_doctor_finds_everything(installed):
-    run(installed, "tts", "doctor", "--json", "doctor.json")
-    report = json.loads((installed / "elsewhere" / "doctor.json").read_text())
-    found = {f["name"]: f for f in report["findings"]}
-    assert report["works"] and found["tts run"]["state"] == "ok"
-    assert found["mini-reasoner"]["said"].endswith("files as released")
-    assert str(installed) in found["tts"]["said"]
-
-
-@pytest.mark.slow
-def test_the_installed_package_runs_a_simulation(installed):
-    before = set((installed / "elsewhere").rglob("summary.json"))
-    run(installed, "tts", "run", "backend=simulated", "task.n_problems=4")
-    (summary,) = set((installed / "elsewhere" / "outputs").rglob("summary.json")) - before
-    (row,) = json.loads(summary.read_text())
-    assert (row["backend"], row["n_problems"], row["n_failed"]) == ("simulated", 4, 0)
-
-
-@pytest.mark.slow
 @pytest.mark.engine
 @pytest.mark.timeout(600)  # a first start without any cache
-def test_the_installed_package_runs_its_model(installed):
-    folder = "hydra.run.dir=outputs/real"
-    run(installed, "tts", "run", "task.n_problems=4", "strategy=greedy", folder)
-    (row,) = json.loads((installed / "elsewhere" / "outputs" / "real" / "summary.json").read_text())
-    assert (row["model"], row["backend"]) == ("mini-reasoner", "vllm")
-    assert row["n_problems"] == 4 and row["n_failed"] == 0 and row["completion_tokens"] > 40
+def test_the_installed_package_runs_the_program_of_the_readme(installed):
+    """On its own model; that `tts run` and `tts doctor` find the rest, `check_wheel.sh` shows."""
+    (installed / "elsewhere" / "example.py").write_text(PROGRAM)
+    lines = run(installed, "python", "example.py").splitlines()
+    assert re.match(r"\d+ for [\d,]+ completion tokens", lines[-29])
+    assert len([line for line in lines if re.match(r"p\d+ \S+ \d+$", line)]) == 28
+
+
+async def test_the_strategy_of_the_readme_keeps_the_contract():
+    namespace: dict[str, object] = {}
+    exec(compile(STRATEGY, "README.md", "exec"), namespace)
+    await check_strategy(namespace["SecondThoughts"]())
 
 
 def test_the_bundled_models_are_those_that_are_listed():

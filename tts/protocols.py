@@ -163,6 +163,27 @@ class Reads(Protocol):
         ...
 
 
+@runtime_checkable
+class KnowsNoise(Protocol):
+    """A backend that can make the noise of its sampler again, and so repeat a draw token by token.
+
+    The sampler takes the token with the largest sum of its log-probability, divided by the
+    temperature, and its noise.
+    """
+
+    def noise(self, seed: int, places: Sequence[Sequence[int]]) -> Sequence[Sequence[float]] | None:
+        """The noise of some tokens at the first places of a draw.
+
+        Args:
+            seed: Of the request.
+            places: Ids of tokens, a list for each place from the first one on.
+
+        Returns:
+            The noise (of the Gumbel distribution) of each of them; None if it cannot be said.
+        """
+        ...
+
+
 class Charge(Protocol):
     """What a verifier owes for work on a model of its own."""
 

@@ -8,7 +8,6 @@ import pytest
 import yaml
 
 from tests.analysis.thoughts import CORRECTED, DOUBTING
-from tests.engine_fixtures import other_peoples_warnings
 from tests.evaluation.thinkers import record, tree, written
 from tts.cli import main
 from tts.tasks import MiniTask
@@ -71,7 +70,7 @@ def test_the_sample_and_the_steps_can_be_chosen(capsys):
     first = [chain["id"] for chain in found()["chains"]]
     assert len(first) == 2 and {effect["step"] for effect in found()["effects"]} == {"recheck"}
     drawn = set()
-    for seed in range(6):
+    for seed in range(3):
         assert analyse(*words, "--seed", seed) == 0
         drawn.add(tuple(chain["id"] for chain in found()["chains"]))
     assert tuple(first) in drawn and len(drawn) > 1
@@ -126,17 +125,3 @@ def test_what_cannot_be_weighed_is_refused(words, sentence, hint, capsys):
     err = capsys.readouterr().err
     assert sentence in err and hint in err
     assert "Traceback" not in err
-
-
-@pytest.mark.engine
-@pytest.mark.slow
-def test_a_model_finds_that_plain_steps_help_more_than_doubts(capsys):
-    """With the bundled engine: the doubts of mini-thinker, which come after its answer."""
-    words = ("backend=vllm", "model=mini-thinker", "strategy=greedy", "task.n_problems=18")
-    with other_peoples_warnings():
-        assert main(["run", *words, "task.max_tokens=768", "hydra.run.dir=run"]) == 0
-        assert main(["analyse", "run", "--importance", "--json", "out.json"]) == 0
-    helps = {(e["step"], e["kind"]): e["helps"]["mean"] for e in found()["effects"]}
-    assert helps["plain", "right"] > helps["recheck", "right"] + 0.1
-    out = capsys.readouterr().out
-    assert "as mini-thinker finds it" in out and "2 of the usual phrasings are left out" in out

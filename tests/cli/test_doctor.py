@@ -158,11 +158,17 @@ def test_a_lost_model_is_found(models):
 # --- the engine ---------------------------------------------------------------------------------
 
 
-def test_what_the_checks_let_through_is_listed():
+def test_schemes_are_listed_with_what_the_others_need():
     lines = list(_machine.engine(MACHINE, BUILD))
-    assert "emulated" in found(lines, "data types").said
-    said = found(lines, "quantisation").said
-    assert "w8a8" in said and "w4a16" not in said and "fp8" not in said
+    fine, _, slow = found(lines, "schemes").said.partition("; emulated, and slow: ")
+    assert fine == "fp32, w8a8_int8"
+    assert slow.split(", ")[:3] == ["bf16", "fp16", "fp8"]
+    others = [f.said for f in lines if f.name == "other schemes"]
+    assert sum("w4a16_gptq, w4a16_awq: needs a GPU, or the kernel" in said for said in others) == 1
+    assert not any("fp32" in said for said in others)
+    assert found(lines, "KV cache").said == "auto"
+    (wide,) = [f.said for f in lines if f.name == "other caches" and "AVX-512" in f.said]
+    assert wide.startswith("fp8, fp8_e4m3, fp8_e5m2: needs")
 
 
 def test_a_child_that_dies_or_hangs_is_reported(tmp_path, monkeypatch):

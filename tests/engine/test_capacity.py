@@ -1,4 +1,4 @@
-"""What a machine could run: by the checks that a real model would meet."""
+"""The largest model that a machine could run: by the checks that a real one would meet."""
 
 from __future__ import annotations
 
@@ -8,35 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tts.engine.capacity import dtypes, largest, quantisations
+from tts.engine.capacity import largest
 from tts.engine.hardware import Hardware
 
 PLAIN = Hardware(cores=2, memory_gib=16.0, isa=frozenset({"avx2"}))
 H100 = Hardware(8, 200.0, cuda_devices=1, cuda_capability=(9, 0), cuda_memory_gib=80.0)
-T4 = replace(H100, cuda_capability=(7, 5), cuda_memory_gib=15.0)
-
-
-def nothing(name):
-    return False
-
-
-def everything(name):
-    return True
-
-
-def test_data_types_follow_the_hardware():
-    assert dtypes(PLAIN) == dtypes(H100) == ["float32", "bfloat16", "float16"]
-    assert dtypes(T4) == ["float32", "float16"]
-
-
-def test_quantisations_follow_kernels_and_hardware():
-    assert quantisations(PLAIN, nothing) == ["int8_per_channel_weight_only"]
-    assert quantisations(PLAIN, everything)[:2] == [
-        "8-bit integers (w8a8)",
-        "4-bit weights (w4a16)",
-    ]
-    assert "8-bit floats (fp8)" in quantisations(H100, nothing)
-    assert "8-bit floats (fp8)" not in quantisations(T4, nothing)
 
 
 def test_the_largest_model_by_hand():

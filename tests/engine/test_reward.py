@@ -11,10 +11,9 @@ import signal
 import numpy as np
 import psutil
 import pytest
-import pytest_asyncio
 import torch
 
-from tests.engine.checkpoints import checkpoint, forward
+from tests.engine.checkpoints import forward
 from tests.engine_fixtures import other_peoples_warnings
 from tts.engine import RewardEngine
 from tts.engine.models import BUNDLED
@@ -22,7 +21,6 @@ from tts.errors import ConfigError, ContextTooLong, EngineDead, ModelNotFound
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
-SMALL = {"max_model_len": 256, "kv_cache_gib": 0.1, "max_num_seqs": 16}
 TOKEN, SEQUENCE = "LlamaForTokenClassification", "LlamaForSequenceClassification"
 
 
@@ -30,21 +28,9 @@ def text(length: int, seed: int = 0) -> list[int]:
     return [2, *random.Random(seed).choices(range(6, 24), k=length - 1)]
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def engines(tmp_path_factory):
-    """One engine for each kind of head, started side by side."""
-    folder = tmp_path_factory.mktemp("models")
-    names = [
-        str(checkpoint(folder / "token", TOKEN)),
-        str(checkpoint(folder / "sequence", SEQUENCE, labels=1)),
-        "mini-reasoner",
-    ]
-    with other_peoples_warnings():
-        found = {engine.head: engine for engine in (RewardEngine(name, SMALL) for name in names)}
-        await asyncio.gather(*(engine.start() for engine in found.values()))
-    yield found
-    with other_peoples_warnings():
-        await asyncio.gather(*(engine.aclose() for engine in found.values()))
+@pytest.fixture
+def engines(reward_engines):
+    return reward_engines
 
 
 @pytest.fixture
@@ -166,20 +152,21 @@ def test_a_model_without_a_head_is_refused_before_anything_starts(tmp_path):
         RewardEngine(str(tmp_path))
 
 
-# The last one, as it ends the engine.
-async def test_a_dead_engine_is_an_error_to_all_in_flight(by_token):
-    process = _process(by_token)
+# The last one of this engine, as it ends it; the others are needed elsewhere.
+async def test_a_dead_engine_is_an_error_to_all_in_flight(engines):
+    engine = engines["sequence"]
+    process = _process(engine)
     with other_peoples_warnings():
-        flights = [asyncio.create_task(by_token.rows(text(250, seed))) for seed in range(64)]
-        while not by_token._engine._live:  # noqa: ASYNC110 - it tells nobody
+        flights = [asyncio.create_task(engine.rows(text(250, seed))) for seed in range(64)]
+        while not engine._engine._live:  # noqa: ASYNC110 - it tells nobody
             await asyncio.sleep(0)
         os.kill(process, signal.SIGKILL)
         async with asyncio.timeout(30):
             outcomes = await asyncio.gather(*flights, return_exceptions=True)
-        await by_token.aclose()
+        await engine.aclose()
     assert isinstance(outcomes[-1], EngineDead)
     assert outcomes[-1].retryable
-    assert all(isinstance(o, EngineDead) or len(o.values) == 250 for o in outcomes)
+    assert all(isinstance(o, EngineDead) or len(o.values) == 1 for o in outcomes)
 
 
 def _process(engine) -> int:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
 import sys
 from collections import Counter
-from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from experiments.mini import evaluate
 from experiments.mini.evaluate import Plan, best_temperature, measure
 from experiments.mini.figures import measured, place_of, pool, well_formed
 from experiments.mini.tables import OF_A_MODEL
+from tests.engine_fixtures import other_peoples_warnings
 from tts.backends.arithmetic import simulated_arithmetic
 from tts.backends.simulated import SimulatedBackend
 from tts.evaluation import read
@@ -167,19 +167,16 @@ async def test_the_tables_show_all_of_it(tmp_path):
 
 @pytest.mark.engine
 @pytest.mark.slow
-def test_the_command_on_the_real_engine(tmp_path):
+def test_the_command_on_the_real_engine(tmp_path, monkeypatch, capsys):
     words = (
         "--model", "mini-reasoner", "--out", str(tmp_path), "--problems", "2", "--samples", "4",
         "--deep-problems", "1", "--deep-samples", "8", "--temperatures", "0.8",
         "--grid-problems", "1", "--grid-samples", "1",
     )  # fmt: skip
-    done = subprocess.run(
-        [sys.executable, "-m", "experiments.mini.evaluate", *words],
-        capture_output=True, text=True, timeout=280, check=False,
-        cwd=Path(__file__).parents[2],
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    monkeypatch.setattr(sys, "argv", ["evaluate.py", *words])
+    with other_peoples_warnings():
+        evaluate.main()
     found = json.loads((tmp_path / "figures.json").read_text())
-    assert OF_A_MODEL["levels"](found) in done.stdout
-    assert found["about"]["command"].startswith("python -m experiments.mini.evaluate --model")
+    assert OF_A_MODEL["levels"](found) in capsys.readouterr().out
+    assert " --model mini-reasoner --out " in found["about"]["command"]
     assert found["levels"]["well-formed"]["all"][0] > 0.5

@@ -1,4 +1,4 @@
-"""Watchers on a model that thinks, decoded by the real engine."""
+"""Watchers on a model that thinks, decoded by the real engine; and what its steps are worth."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import pytest_asyncio
 
 import tts
 from tests.engine_fixtures import other_peoples_warnings
+from tts.analysis import Phrasing, Reader, read_perplexity
 from tts.backends.replay import ReplayBackend
 from tts.backends.vllm import VLLMBackend
+from tts.evaluation.step_importance import Sampled, effects, weighed
 from tts.tasks.mini import MiniTask
 from tts.trimming import BudgetForcing, Deer, EndOfThinking, Loops, NoWait
 
@@ -153,3 +155,19 @@ async def test_ends_taken_back_come_out_of_a_replay_cache_as_they_were(thinker, 
             assert other.usage.completion_tokens == result.usage.completion_tokens
     assert any(log(result) for result in direct.values())
     assert all(r.usage.replayed_tokens == r.usage.completion_tokens for r in second.values())
+
+
+async def test_plain_steps_help_more_than_doubts(thinker, natural):
+    """The doubts of mini-thinker come after its answer."""
+    gold = {item.problem.id: item.gold for item in TASK}
+    right = [r for name, r in natural.items() if r.answer == gold[name]]
+    assert len(right) > 6
+    perplexity = read_perplexity(thinker, [Phrasing.of("\\boxed{{answer}}")], lambda _: None)
+    found = await weighed(
+        [Sampled("votes", r.problem_id, "right", chain(r).text, r.answer) for r in right],
+        {item.problem.id: item.problem for item in TASK},
+        Reader(THINKING),
+        perplexity,
+    )
+    helps = {effect.step: effect.helps.mean for effect in effects(found)}
+    assert helps["plain"] > helps["recheck"] + 0.1

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
 from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
-import pytest_asyncio
 
 import tts
 from tests.engine.checkpoints import checkpoint, forward
-from tests.engine_fixtures import other_peoples_warnings
 from tests.verifiers.answers import STEPS, SUM, answer, surroundings
 from tts.engine.models import BUNDLED
 from tts.errors import BudgetExhausted, ConfigError, ContextTooLong, ModelNotFound, Unsupported
@@ -23,34 +20,27 @@ from tts.verifiers._prm.choice import FORMATS
 from tts.verifiers._prm.together import together
 
 pytestmark = pytest.mark.engine
-SMALL = {"kv_cache_gib": 0.25}
+SMALL = {"max_model_len": 256, "kv_cache_gib": 0.1}
 PREFIXES = [answer(*STEPS[:end]) for end in range(len(STEPS) + 1)] + [answer("6*8=4")]
 
 
-@asynccontextmanager
-async def started(prm):
-    """A verifier whose engine runs."""
-    with other_peoples_warnings():
-        await prm.start()
-    try:
-        yield prm
-    finally:
-        with other_peoples_warnings():
-            await prm.aclose()
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def prm(token_checkpoint):
+@pytest.fixture(scope="module")
+def prm(reward_engines):
     """A random model on its engine, started."""
-    async with started(PRM(str(token_checkpoint), format="mini", engine=SMALL)) as prm:
-        yield prm
+    return on(reward_engines["token"], "mini")
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def talker():
+@pytest.fixture(scope="module")
+def talker(reward_engines):
     """A language model whose words + and - are the judgement."""
-    async with started(PRM("mini-reasoner", format="rlhflow", engine=SMALL)) as talker:
-        yield talker
+    return on(reward_engines["language"], "rlhflow")
+
+
+def on(engine, format):
+    """A PRM on an engine that others use as well."""
+    prm = PRM(str(engine.path), format=format, engine=SMALL)
+    prm._source = prm._reader._source = engine
+    return prm
 
 
 def sharing(prm, aggregation):

@@ -46,6 +46,7 @@ from tts.engine import (
     resolve_model,
     weights_hash,
 )
+from tts.engine.noise import is_known, noise_of
 from tts.engine.steering import Entry
 from tts.engine.text import Reader, Text, tokenizer_identity
 from tts.errors import BackendError, CapabilityMissing, ConfigError, ContextTooLong, EngineDead
@@ -214,6 +215,10 @@ class VLLMBackend:
         )
         return segment, self._model.usage(len(ids), flight.cached_tokens, flight.generated)
 
+    def noise(self, seed: int, places: Sequence[Sequence[int]]) -> list[list[float]] | None:
+        """The noise of a draw; see `tts.protocols.KnowsNoise`."""
+        return noise_of(seed, places) if is_known() else None
+
     async def start(self) -> None:
         """Start the engine; safe to call again, and from several tasks at once.
 
@@ -250,6 +255,12 @@ class VLLMBackend:
         self._check(request.problem, ids, request.max_tokens, request.logprobs or 0)
         if "" in request.stop:
             raise ConfigError("A stop string is empty.")
+        unseeded = request.seed is None and request.sampling.temperature > 0
+        if unseeded and self.engine.config.reproducible:
+            raise ConfigError(
+                f"Problem {request.problem.id!r}: a draw without a seed cannot be repeated.",
+                hint="Give the request a seed, or set model.engine.reproducible to false.",
+            )
         return ids
 
     def _check_given(self, problem: Problem, start: int, ids: Sequence[int]) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import tts
@@ -16,6 +16,14 @@ from tts.engine import capacity
 from tts.engine.hardware import GIB, Hardware
 from tts.engine.models import BUNDLED, bundled
 from tts.engine.probe import Build
+from tts.engine.schemes import (
+    CACHE_FORMATS,
+    SCHEMES,
+    Operator,
+    cache_lack,
+    emulated,
+    lack,
+)
 from tts.engine.smollm2 import cache_dir
 from tts.errors import ConfigError
 from tts.evaluation.provenance import machine
@@ -91,9 +99,7 @@ def engine(hardware: Hardware, build: Build | str) -> Iterator[Finding]:
         said = f"{len(gpus)} GPU(s) that this build of torch cannot use: {gpus[0]}"
         yield Finding(section, "GPU", "warning", said, "TTS_DEVICE=cuda make setup")
     yield Finding(section, "hardware", "ok", str(hardware))
-    yield _dtypes(section, hardware)
-    fine = capacity.quantisations(hardware, build.operators.__contains__)
-    yield Finding(section, "quantisation", "ok", ", ".join(fine) or "none")
+    yield from _schemes(section, hardware, build.operators.__contains__)
 
 
 def _how_to_install(why: str) -> str:
@@ -105,12 +111,33 @@ def _how_to_install(why: str) -> str:
     )
 
 
-def _dtypes(section: str, hardware: Hardware) -> Finding:
-    said = ", ".join(capacity.dtypes(hardware))
-    if hardware.has_bf16:
-        return Finding(section, "data types", "ok", said)
-    slow = f"{said}; bfloat16 is emulated, at a fifth of the speed of float32"
-    return Finding(section, "data types", "ok", slow if "bfloat16" in said else said)
+def _schemes(section: str, hardware: Hardware, operator: Operator) -> Iterator[Finding]:
+    """What formats of weights and of the KV cache run here, and what the others need."""
+    lacks = {
+        row.name: lack(row, hardware, operator, experts=row.experts_only)
+        for row in SCHEMES.values()
+    }
+    able = [row for row in SCHEMES.values() if not lacks[row.name]]
+    said = ", ".join(row.name for row in able if not emulated(row, hardware))
+    if slow := ", ".join(row.name for row in able if emulated(row, hardware)):
+        said += f"; emulated, and slow: {slow}"
+    yield Finding(section, "schemes", "ok", said)
+    for others in _by_need(lacks):
+        yield Finding(section, "other schemes", "ok", others)
+    caches = {row.name: cache_lack(row, hardware) for row in CACHE_FORMATS.values()}
+    fine = ", ".join(name for name, missing in caches.items() if not missing)
+    yield Finding(section, "KV cache", "ok", fine)
+    for others in _by_need(caches):
+        yield Finding(section, "other caches", "ok", others)
+
+
+def _by_need(lacks: Mapping[str, str]) -> list[str]:
+    """Names that lack something, put together by what they need."""
+    groups: dict[str, list[str]] = {}
+    for name, missing in lacks.items():
+        if missing:
+            groups.setdefault(missing, []).append(name)
+    return [f"{', '.join(names)}: needs {missing}" for missing, names in groups.items()]
 
 
 def resources(hardware: Hardware) -> Iterator[Finding]:
@@ -120,7 +147,7 @@ def resources(hardware: Hardware) -> Iterator[Finding]:
     sizes = ", ".join(
         f"{capacity.largest(hardware, dtype) / 1e9:.1f} billion in {dtype}"
         for dtype in ("float32", "bfloat16")
-        if dtype in capacity.dtypes(hardware)
+        if dtype == "float32" or not hardware.is_cuda or hardware.has_bf16
     )
     yield Finding(section, "memory", "ok" if free >= 4 else "warning", f"{free:.1f} GiB free")
     yield Finding(section, "largest model", "ok", f"about {sizes} (parameters, by memory)")

@@ -12,6 +12,7 @@ COMMANDS = {
     "run": "run",
     "batch": "batch",
     "estimate": "estimate",
+    "advise": "advise",
     "calibrate": "calibrate",
     "plan": "plan",
     "decisions": "decisions",
@@ -21,6 +22,8 @@ COMMANDS = {
     "show": "show",
     "analyse": "analyse",
     "power": "power",
+    "quantize": "quantize",
+    "audit": "audit",
     "doctor": "doctor",
 }
 """The commands, and their modules in this room."""
@@ -31,6 +34,7 @@ Usage: tts COMMAND ...
   run       solve the problems of a task, and report accuracy against compute
   batch     answer the requests of a file, however many; the same command again goes on
   estimate  say what a run would cost in tokens, time and dollars, without a single request
+  advise    say in which scheme to run a model, by memory, speed, cost and accuracy kept
   calibrate find the threshold for a wanted share of the larger of two models
   plan      choose a method by difficulty, from arms that have been run
   decisions take a run's decisions again, or ask what another controller would have done
@@ -41,6 +45,8 @@ Usage: tts COMMAND ...
   show      show the search tree of a problem: pictures on a page, text in the terminal
   analyse   say what was in the chains of thought, and how much of it was needed
   power     say how many problems a comparison needs
+  quantize  make a checkpoint with fewer bits, and say what that costs in accuracy
+  audit     say whether a model, engine or run behaves as a reference does, token by token
   doctor    say what this machine can run, and what is missing
 
 `tts COMMAND --help` tells more; `tts --version` names the version.

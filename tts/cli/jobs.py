@@ -126,7 +126,7 @@ def _arms(
                 )
             composed[name] = (str(label), [*point, *fitting])
     for name, (series, items) in composed.items():
-        cfg = known.compose([*items, *unused])  # what fits no arm is refused by the first
+        cfg = known.vary([*items, *unused])  # what fits no arm is refused by the first
         yield ArmConfig(name, series, _resolved(cfg), dict(cfg.hydra.runtime.choices))
 
 
@@ -162,7 +162,7 @@ def _fitting(
             )
     doubtful = {key for key in map(_key, parsed) if key.split(".")[0] in mine}
     if doubtful:
-        cfg = known.compose(items)
+        cfg = known.vary(items)
         doubtful = {key for key in doubtful if not _has(cfg, key)}
     return [str(o.input_line) for o in parsed if _key(o) not in doubtful]
 

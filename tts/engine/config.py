@@ -26,6 +26,12 @@ class EngineConfig(BaseModel):
         description="Most tokens of prompt and answer together. Unset: the model's own limit, on a"
         " processor at most 4096.",
     )
+    scheme: str | None = Field(
+        None,
+        description="Format of weights and activations by its name, such as fp8 or w8a8_int8"
+        " (docs/engine.md lists them): fills in `dtype` and `quantization`, and says what a"
+        " checkpoint must be written in. Unset: as these two and the checkpoint say.",
+    )
     dtype: str = Field(
         "auto",
         description="Data type of weights and arithmetic: float32, bfloat16, float16. `auto`: the"
@@ -33,8 +39,8 @@ class EngineConfig(BaseModel):
     )
     quantization: str | None = Field(
         None,
-        description="Quantisation to apply while loading (such as int8_per_channel_weight_only),"
-        " or the checkpoint's own method. Unset: as the checkpoint says.",
+        description="Quantisation to apply while loading (such as fp8_per_channel), or the"
+        " checkpoint's own method. Unset: as the checkpoint says.",
     )
     kv_cache_dtype: str = Field("auto", description="Data type of the KV cache; `auto`: `dtype`.")
     block_size: int | None = Field(
@@ -86,6 +92,12 @@ class EngineConfig(BaseModel):
     )
     max_logprobs: int = Field(
         20, ge=0, description="Most likely tokens per position that a request may ask for."
+    )
+    reproducible: bool = Field(
+        False,
+        description="Answers that do not depend on what else the engine does, to the last bit:"
+        " float32 arithmetic with the weights as stored, and products and attention of fixed shape."
+        " Slower; needs a seed where tokens are drawn.",
     )
     trust_remote_code: bool = Field(
         False, description="Run Python code that comes with the checkpoint."

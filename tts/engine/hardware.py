@@ -19,8 +19,10 @@ _FLAGS = {
     "avx512f": "avx512",
     "avx512_vnni": "avx512_vnni",
     "avx512_bf16": "avx512_bf16",
+    "avx512_fp16": "avx512_fp16",
     "amx_tile": "amx",
     "amx_bf16": "amx_bf16",
+    "amx_fp8": "amx_fp8",
 }
 _QUERY = ("nvidia-smi", "--query-gpu=memory.total,compute_cap", "--format=csv,noheader,nounits")
 
@@ -33,7 +35,7 @@ class Hardware:
         cores: Processor cores that this process may use, at least 1.
         memory_gib: Main memory that can be taken now, in GiB.
         isa: Names of instruction sets beyond the baseline: `avx2`, `avx512`, `avx512_vnni`,
-            `avx512_bf16`, `amx`, `amx_bf16`.
+            `avx512_bf16`, `avx512_fp16`, `amx`, `amx_bf16`, `amx_fp8`.
         cuda_devices: Number of usable CUDA devices; 0 means that the engine runs on the processor.
         cuda_capability: Compute capability of the first device, such as (9, 0).
         cuda_memory_gib: Memory of the first device, in GiB.
@@ -104,7 +106,8 @@ def detect() -> Hardware:
 def has_operator(name: str) -> bool:
     """Whether vLLM's compiled operators for this machine include `torch.ops._C.<name>`.
 
-    Imports vLLM, which takes seconds: ask only where an answer hangs on it.
+    A build declares operators that it lacks without arguments: those do not count. Imports vLLM,
+    which takes seconds: ask only where an answer hangs on it.
     """
     from tts.engine.logs import engine_log
 
@@ -115,7 +118,10 @@ def has_operator(name: str) -> bool:
     load = getattr(current_platform, "import_kernels", None)
     if load is not None:
         load()
-    return hasattr(torch.ops._C, name)
+    found = getattr(torch.ops._C, name, None)
+    return found is not None and any(
+        getattr(found, each)._schema.arguments for each in found.overloads()
+    )
 
 
 def _read(path: str) -> str:

@@ -101,6 +101,9 @@ class _Build:
                 from vllm.engine.arg_utils import AsyncEngineArgs
                 from vllm.v1.engine.async_llm import AsyncLLM
 
+                if self._config.reproducible:
+                    import tts.engine.layercast  # noqa: F401  makes its name known to vLLM
+
             if self._off.is_set():
                 raise _CalledOff
             with _settings_read_once():
@@ -155,7 +158,7 @@ async def _call_off(thread: asyncio.Future[Any], build: _Build) -> None:
 
 
 def end(llm: Any) -> None:
-    """End an engine and its processes, and wait until they are gone; works without an event loop."""
+    """End an engine and its processes, and wait until they are gone; needs no event loop."""
     manager = getattr(llm.engine_core.resources, "engine_manager", None)
     try:
         llm.shutdown(**_grace(llm))

@@ -8,26 +8,19 @@ hint. What is not known to fail is let through: the engine has the last word.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from tts.engine._schemes.refusal import check_cache, check_scheme
 from tts.engine.config import EngineConfig
 from tts.engine.hardware import Hardware, has_operator
 from tts.engine.memory import Tenant, beside, shares, tenants
-from tts.engine.resolved import ResolvedConfig, cache_need_gib
+from tts.engine.reproducible import check_reproducible
+from tts.engine.resolved import ResolvedConfig
+from tts.engine.schemes import Operator
 from tts.engine.shape import Shape
 from tts.errors import ConfigError, ModelNotFound, Unsupported
 
-_LOG = logging.getLogger("tts.engine")
 _DTYPES = ("auto", "float32", "bfloat16", "float16", "half", "float")
-# Schemes of which only GPU kernels exist.
-_GPU_ONLY = (
-    "awq_marlin", "bitsandbytes", "exl3", "experts_int8", "gptq_marlin", "humming", "marlin",
-    "modelopt", "moe_wna16", "mxfp4", "mxfp8", "nvfp4", "petit", "quark",
-)  # fmt: skip
-# Formats that a checkpoint is written in, unlike schemes that are applied while loading.
-_WRITTEN = ("awq", "auto_awq", "gptq", "auto_gptq", "compressed-tensors")
 _SIZES_ON_CPU = (32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512)
 
 
@@ -36,7 +29,7 @@ def check(
     resolved: ResolvedConfig,
     hardware: Hardware,
     shape: Shape,
-    operator: Callable[[str], bool] = has_operator,
+    operator: Operator = has_operator,
     others: Sequence[Tenant] | None = None,
 ) -> None:
     """Run every check; each costs microseconds, but for 4- and 8-bit weights on a processor.
@@ -64,10 +57,12 @@ def check(
             f"{config.model} is a reward model: it gives values, and writes nothing.",
             hint="Let a verifier use it, and take a language model to write.",
         )
+    if config.reproducible:
+        check_reproducible(config, resolved, hardware, shape)
     _check_lengths(config, resolved, shape)
-    _check_dtype(config, resolved, hardware)
-    _check_quantization(config, resolved, hardware, shape, operator)
-    _check_cache_dtype(config, resolved, hardware)
+    _check_dtype(config)
+    check_scheme(config, resolved, hardware, shape, operator)
+    check_cache(config, resolved, hardware, shape)
     others = tenants(on_gpu=hardware.is_cuda) if others is None else others
     if hardware.is_cuda:
         _check_gpus(config, resolved, hardware, shape)
@@ -75,7 +70,7 @@ def check(
             shares([*others, Tenant(resolved.footprint)])
     else:
         _check_processor(config, shape)
-        _check_memory(resolved, hardware, shape, others)
+        _check_memory(resolved, hardware, others)
 
 
 def _check_lengths(config: EngineConfig, resolved: ResolvedConfig, shape: Shape) -> None:
@@ -95,101 +90,11 @@ def _check_lengths(config: EngineConfig, resolved: ResolvedConfig, shape: Shape)
         )
 
 
-def _check_dtype(config: EngineConfig, resolved: ResolvedConfig, hardware: Hardware) -> None:
+def _check_dtype(config: EngineConfig) -> None:
     if config.dtype not in _DTYPES:
         raise ConfigError(
             f"dtype is '{config.dtype}'.", hint=f"It must be one of {', '.join(_DTYPES)}."
         )
-    if config.dtype == "bfloat16" and not hardware.has_bf16:
-        if hardware.is_cuda:
-            raise Unsupported(
-                f"This machine has no bfloat16 ({hardware}).",
-                hint=f"Set {resolved.place}.dtype to float16.",
-            )
-        _LOG.warning("bfloat16 is emulated on this processor, at a fifth of the speed of float32")
-
-
-def _check_cache_dtype(config: EngineConfig, resolved: ResolvedConfig, hardware: Hardware) -> None:
-    wanted = config.kv_cache_dtype
-    if wanted in ("auto", "float16", "bfloat16"):
-        return
-    if hardware.is_cuda:
-        fine = hardware.cuda_capability >= (8, 9) or not wanted.startswith("fp8")
-        needs = "a GPU of compute capability 8.9 or more"
-    else:
-        fine = bool(hardware.isa & {"avx512", "amx"}) and wanted.startswith(("fp8", "int8"))
-        needs = "a GPU, or for 8 bits a processor with AVX-512 or AMX"
-    if not fine:
-        raise Unsupported(
-            f"A KV cache of type '{wanted}' needs {needs}; this machine has {hardware}.",
-            hint=f"Set {resolved.place}.kv_cache_dtype to auto.",
-        )
-
-
-def scheme(config: EngineConfig, shape: Shape) -> str:
-    """The quantisation in one word: the engine's name for it, or `w4a16` and `w8a8` by bits."""
-    method = config.quantization or shape.quantization.get("quant_method") or ""
-    if method in ("compressed-tensors", "awq", "auto_awq", "gptq", "auto_gptq", ""):
-        return _packed(shape.quantization) or method
-    return str(method)
-
-
-def _packed(settings: Mapping[str, Any]) -> str:
-    """The scheme of a quantised checkpoint, by its bits; empty if it says nothing."""
-    if settings.get("bits"):  # awq and gptq
-        return f"w{settings['bits']}a16"
-    for group in (settings.get("config_groups") or {}).values():
-        weights, inputs = group.get("weights") or {}, group.get("input_activations") or {}
-        if weights.get("type") == "float":
-            return f"fp{weights.get('num_bits')}"
-        return f"w{weights.get('num_bits')}a{inputs.get('num_bits') or 16}"
-    return ""
-
-
-def _check_quantization(
-    config: EngineConfig,
-    resolved: ResolvedConfig,
-    hardware: Hardware,
-    shape: Shape,
-    operator: Callable[[str], bool],
-) -> None:
-    name = scheme(config, shape)
-    if not name:
-        return
-    if config.quantization in _WRITTEN and not shape.quantization:
-        raise ConfigError(
-            f"quantization is '{config.quantization}', and the checkpoint of {config.model} was not"
-            " written in that format.",
-            hint=f"Leave {resolved.place}.quantization unset, or take a checkpoint quantised that"
-            " way.",
-        )
-    if hardware.is_cuda:
-        lack = "a GPU of compute capability 8.0 or more"
-        fine = not name.startswith(("fp8", "fp4")) or hardware.cuda_capability >= (8, 0)
-    else:
-        lack = _lack_on_cpu(name, resolved.dtype, hardware, operator)
-        fine = not lack
-    if not fine:
-        raise Unsupported(
-            f"The quantisation '{name}' of {config.model} needs {lack}; this machine has"
-            f" {hardware}.",
-            hint="Take the model without quantisation, or with 8-bit integers (w8a8).",
-        )
-
-
-def _lack_on_cpu(name: str, dtype: str, hardware: Hardware, operator: Callable[[str], bool]) -> str:
-    """What a scheme needs and a processor lacks, or nothing."""
-    if name.startswith(_GPU_ONLY):
-        return "a GPU"
-    if name.startswith(("fp8", "fp4", "fbgemm")):
-        return "" if "amx" in hardware.isa else "hardware with 8-bit floats"
-    if name.startswith("w4") and not operator("cpu_gemm_wna16"):
-        return "the 4-bit kernel (cpu_gemm_wna16) that vLLM's build for this processor lacks"
-    if name == "w8a8" and not operator("onednn_scaled_mm"):
-        return "the 8-bit kernel (onednn_scaled_mm) that vLLM's build for this processor lacks"
-    if name == "int8_per_channel_weight_only" and dtype == "float32":
-        return "dtype bfloat16, which its kernel alone knows"
-    return ""
 
 
 def _check_processor(config: EngineConfig, shape: Shape) -> None:
@@ -206,9 +111,7 @@ def _check_processor(config: EngineConfig, shape: Shape) -> None:
         )
 
 
-def _check_memory(
-    resolved: ResolvedConfig, hardware: Hardware, shape: Shape, others: Sequence[Tenant]
-) -> None:
+def _check_memory(resolved: ResolvedConfig, hardware: Hardware, others: Sequence[Tenant]) -> None:
     found = resolved.footprint
     cache = found.cache or 0.0
     taken, words = beside(others)
@@ -219,11 +122,10 @@ def _check_memory(
             " are free.",
             hint="Lower kv_cache_gib or max_model_len, or take a smaller model.",
         )
-    one = cache_need_gib(shape, resolved.max_model_len, 1, resolved.dtype)
-    if one > max(cache, 0.25):
+    if found.least > max(cache, 0.25):
         raise ConfigError(
-            f"One sequence of max_model_len {resolved.max_model_len} takes {one:.1f} GiB of KV"
-            f" cache, and kv_cache_gib is {cache:.1f}.",
+            f"One sequence of max_model_len {resolved.max_model_len} takes {found.least:.1f} GiB of"
+            f" KV cache, and kv_cache_gib is {cache:.1f}.",
             hint="Raise kv_cache_gib, or lower max_model_len.",
         )
 

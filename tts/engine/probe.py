@@ -14,9 +14,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tts.engine.hardware import has_operator
+from tts.engine.schemes import SCHEMES
 
 _PACKAGE = Path(__file__).resolve().parents[1]
-_OPERATORS = ("cpu_gemm_wna16", "onednn_scaled_mm")
+_OPERATORS = sorted({name for row in SCHEMES.values() for name in row.needs.operators})
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,17 @@ from tts.engine.config import EngineConfig, environment
 from tts.engine.guard import QUALIFIED_NAME
 from tts.engine.hardware import GIB, Hardware
 from tts.engine.memory import Footprint
-from tts.engine.shape import Shape, item_bytes
+from tts.engine.reproducible import METHOD, forced_arguments, forced_variables
+from tts.engine.schemes import (
+    CACHE_FORMATS,
+    CacheFormat,
+    Scheme,
+    scheme_of,
+    spelt_out,
+    token_bytes,
+    weight_bytes,
+)
+from tts.engine.shape import Shape
 from tts.engine.steering import PROCESSOR
 from tts.engine.surroundings import SURROUNDINGS
 
@@ -58,6 +68,7 @@ class ResolvedConfig:
         on_cuda: Whether it runs on a GPU.
         role: What the engine is for.
         footprint: Memory that it takes.
+        scheme: Format of weights and activations; None if it is not a known one.
     """
 
     model: str
@@ -70,11 +81,17 @@ class ResolvedConfig:
     on_cuda: bool
     role: Role
     footprint: Footprint
+    scheme: Scheme | None = None
 
     @property
     def place(self) -> str:
         """Where the user finds these settings, for messages."""
         return "verifier.engine" if self.role == "reward" else "model.engine"
+
+    @property
+    def reproducible(self) -> bool:
+        """Whether answers do not depend on the batch; see `tts.engine.reproducible`."""
+        return self.arguments.get("quantization") == METHOD
 
     @property
     def steers(self) -> bool:
@@ -93,18 +110,23 @@ def resolve(
         path: Directory of the checkpoint.
         shape: Of the model.
         role: What the engine is for.
+
+    Raises:
+        ConfigError: There is no such scheme, or data type and quantisation say another one.
     """
+    config = spelt_out(config, shape)
     length = config.max_model_len or (
         shape.context if hardware.is_cuda else min(shape.context, _CPU_CONTEXT)
     )
     dtype = _dtype(config, hardware, shape)
+    loaded = _loaded(dtype, hardware, shape)
+    scheme = scheme_of(config.model_copy(update={"dtype": loaded}), shape)
     preset = {} if hardware.is_cuda else _on_cpu(config, hardware, shape, length, dtype, role)
     if role == "reward":
         preset |= _scoring(shape)
+    ours = {"model", "extra", "kv_cache_gib", "reproducible", "scheme"}
     chosen = {
-        name: value
-        for name, value in config.model_dump(exclude={"model", "extra", "kv_cache_gib"}).items()
-        if value is not None
+        name: value for name, value in config.model_dump(exclude=ours).items() if value is not None
     }
     cache = {} if config.kv_cache_gib is None else {"kv_cache_memory_bytes": config.kv_cache_gib}
     arguments = {**preset, **chosen, **cache, "max_model_len": length, "dtype": dtype}
@@ -116,9 +138,14 @@ def resolve(
         "use_tqdm_on_load": False,
         "worker_extension_cls": QUALIFIED_NAME,
     }
+    if config.reproducible:
+        arguments |= forced_arguments()
     arguments |= config.extra
     if role == "policy" and not arguments.get("speculative_config"):  # vLLM refuses it beside that
         arguments["logits_processors"] = [*(arguments.get("logits_processors") or ()), PROCESSOR]
+    variables = environment(hardware, arguments, SURROUNDINGS.own())
+    if config.reproducible:
+        variables |= forced_variables(on_cuda=hardware.is_cuda)
     return ResolvedConfig(
         model=config.model,
         path=path,
@@ -126,21 +153,35 @@ def resolve(
         dtype=dtype,
         max_logprobs=config.max_logprobs,
         arguments=arguments,
-        environment=environment(hardware, arguments, SURROUNDINGS.own()),
+        environment=variables,
         on_cuda=hardware.is_cuda,
         role=role,
-        footprint=_footprint(config, hardware, shape, arguments, role),
+        footprint=_footprint(config, hardware, shape, arguments, role, scheme),
+        scheme=scheme,
     )
 
 
 def _dtype(config: EngineConfig, hardware: Hardware, shape: Shape) -> str:
+    if config.reproducible:
+        return "float32"
     if config.dtype != "auto" or hardware.is_cuda:
         return config.dtype
-    if config.quantization == "int8_per_channel_weight_only":
-        return "bfloat16"  # its kernel knows no other type
+    scheme = scheme_of(config, shape)
+    if scheme and scheme.needs.dtypes and config.quantization in scheme.online:
+        return scheme.needs.dtypes[0]
     if shape.dtype == "float32" or not hardware.has_bf16:
         return "float32"
     return "auto"
+
+
+def _loaded(dtype: str, hardware: Hardware, shape: Shape) -> str:
+    """What the engine makes of `auto`: the checkpoint's type, but 16 bits on a GPU."""
+    if dtype != "auto":
+        return dtype
+    wide = shape.dtype == "float32" or (shape.dtype == "bfloat16" and not hardware.has_bf16)
+    if not hardware.is_cuda or not wide:
+        return shape.dtype
+    return "bfloat16" if hardware.has_bf16 else "float16"
 
 
 def _scoring(shape: Shape) -> dict[str, Any]:
@@ -162,7 +203,7 @@ def _on_cpu(
         sequences, most = config.max_num_seqs or _REWARD_CACHED, _REWARD_CACHE_GIB
     else:
         sequences, most = config.max_num_seqs or 128, _CPU_CACHE_GIB
-    cache = cache_need_gib(shape, length, sequences, dtype)
+    cache = max(0.25, sequences_gib(shape, length, sequences, dtype, _format(config)))
     return {
         "max_num_seqs": 128,
         "block_size": 32,
@@ -174,16 +215,24 @@ def _on_cpu(
 
 
 def _footprint(
-    config: EngineConfig, hardware: Hardware, shape: Shape, arguments: Mapping[str, Any], role: Role
+    config: EngineConfig,
+    hardware: Hardware,
+    shape: Shape,
+    arguments: Mapping[str, Any],
+    role: Role,
+    scheme: Scheme | None,
 ) -> Footprint:
     """The memory that an engine will take."""
-    length, dtype = int(arguments["max_model_len"]), str(arguments["dtype"])
+    length = int(arguments["max_model_len"])
+    dtype = _loaded(str(arguments["dtype"]), hardware, shape)
     devices = config.tensor_parallel_size if hardware.is_cuda else 1
-    least = sequences_gib(shape, length, 1, dtype) / devices
+    form = _format(config)
+    least = sequences_gib(shape, length, 1, dtype, form) / devices
     cache = arguments.get("kv_cache_memory_bytes")
+    kept = "auto" if config.reproducible else dtype
     found = Footprint(
         name=config.model,
-        weights=weights_gib(shape, dtype) / devices,
+        weights=weight_bytes(scheme, shape, kept) / GIB / devices,
         beside=_ENGINE_GIB,
         cache=None if cache is None else cache / GIB,
         least=least,
@@ -195,24 +244,17 @@ def _footprint(
     around = min(_MOST_GPU_GIB, max(_ENGINE_GIB, _GPU_PART * device))
     part = config.gpu_memory_utilization
     if role == "reward" and found.cache is None and part is None:
-        most = sequences_gib(shape, length, _REWARD_SEQUENCES, dtype) / devices
+        most = sequences_gib(shape, length, _REWARD_SEQUENCES, dtype, form) / devices
         found = replace(found, cache=max(least, min(most, _REWARD_PART * device)))
     return replace(found, beside=around, device=device, part=part)
 
 
-def weights_gib(shape: Shape, dtype: str) -> float:
-    """GiB of the weights, as they are loaded."""
-    if shape.quantization or dtype == "auto":
-        return shape.weight_bytes / GIB
-    return shape.weight_bytes * item_bytes(dtype) / item_bytes(shape.dtype) / GIB
+def _format(config: EngineConfig) -> CacheFormat:
+    return CACHE_FORMATS.get(config.kv_cache_dtype, CACHE_FORMATS["auto"])
 
 
-def sequences_gib(shape: Shape, length: int, sequences: int, dtype: str) -> float:
+def sequences_gib(
+    shape: Shape, length: int, sequences: int, dtype: str, cache: CacheFormat
+) -> float:
     """GiB that keys and values of full sequences take."""
-    width = item_bytes(shape.dtype if dtype == "auto" else dtype)
-    return sequences * length * shape.cache_bytes(width) / GIB
-
-
-def cache_need_gib(shape: Shape, length: int, sequences: int, dtype: str) -> float:
-    """What `sequences_gib` says, at least a quarter of a GiB."""
-    return max(0.25, sequences_gib(shape, length, sequences, dtype))
+    return sequences * length * token_bytes(cache, shape, dtype) / GIB

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,40 @@ _PLAIN_FEED_FORWARD = {
     "bloom", "falcon", "gpt2", "gpt_bigcode", "gpt_neo", "gpt_neox", "gptj", "mpt", "opt", "phi",
     "starcoder2",
 }  # fmt: skip
+# Models whose embedding is the output layer as well, unless their configuration says otherwise.
+_TIED = ("gemma", "gpt2", "bloom", "falcon", "opt", "mpt")
 _ITEM_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "half": 2, "float": 4}
+
+
+@dataclass(frozen=True, slots=True)
+class FeedForward:
+    """The feed-forward part of a layer.
+
+    Attributes:
+        width: Of what is between its matrices; of a mixture of experts, in one expert.
+        matrices: 3 if it is gated, 2 if it is plain.
+        experts: Experts of a mixture; 0 for a dense layer.
+        chosen: Experts that a token goes through; 0 for a dense layer.
+        shared: Width of the expert that every token goes through; 0 if there is none.
+    """
+
+    width: int = 0
+    matrices: int = 3
+    experts: int = 0
+    chosen: int = 0
+    shared: int = 0
+
+    def params(self, width: int) -> int:
+        """Weights of one layer, all experts counted, in a model of a width."""
+        return self._params(width, self.experts)
+
+    def active_params(self, width: int) -> int:
+        """Weights of one layer that a token meets, in a model of a width."""
+        return self._params(width, self.chosen)
+
+    def _params(self, width: int, experts: int) -> int:
+        inner = self.width * (experts if self.experts else 1) + self.shared
+        return self.matrices * width * inner + width * self.experts
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +79,9 @@ class Shape:
         labels: Values in a row of a classification head; 0 without one.
         pooling_task: What vLLM calls asking such a head; empty without one.
         vocabulary: Number of tokens that it knows: every id is below it.
+        width: Of the activations between layers.
+        feed_forward: The other part of a layer beside attention.
+        tied: Whether the embedding is the output layer as well.
     """
 
     layers: int
@@ -61,11 +97,38 @@ class Shape:
     labels: int = 0
     pooling_task: str = ""
     vocabulary: int = 0
+    width: int = 0
+    feed_forward: FeedForward = FeedForward()
+    tied: bool = False
 
     @property
     def attention_width(self) -> int:
         """Query heads times head size."""
         return self.query_heads * self.head_size
+
+    @property
+    def attention_params(self) -> int:
+        """Weights of one layer's four projections."""
+        return 2 * self.width * (self.query_heads + self.key_value_heads) * self.head_size
+
+    @property
+    def layer_params(self) -> int:
+        """Weights of all layers' matrices, all experts counted; what a scheme quantises."""
+        each = self.attention_params + self.feed_forward.params(self.width)
+        return self.layers * each
+
+    @property
+    def head_params(self) -> int:
+        """Weights of the output layer or classification head."""
+        each = self.attention_params + self.feed_forward.active_params(self.width)
+        return self.active_params - self.layers * each
+
+    @property
+    def params(self) -> int:
+        """All weights: layers, norms, head, and the embedding once if it is the head as well."""
+        embedding = 0 if self.tied else self.vocabulary * self.width
+        norms = (2 * self.layers + 1) * self.width
+        return self.layer_params + norms + self.head_params + embedding
 
     def cache_bytes(self, item_bytes: int) -> int:
         """Bytes of keys and values of one token, in all layers."""
@@ -104,7 +167,8 @@ def _shape(config: Mapping[str, Any], path: Path) -> Shape:
     groups = config.get("num_key_value_heads") or heads
     size = config.get("head_dim") or width // heads
     attention = 2 * width * heads * size + 2 * width * groups * size
-    per_layer = attention + _feed_forward(config, width)
+    feed_forward = _feed_forward(config, width)
+    per_layer = attention + feed_forward.active_params(width)
     return Shape(
         layers=layers,
         query_heads=heads,
@@ -119,20 +183,28 @@ def _shape(config: Mapping[str, Any], path: Path) -> Shape:
         labels=labels_of(config),
         pooling_task=pooling_task(config),
         vocabulary=int(config["vocab_size"]),
+        width=width,
+        feed_forward=feed_forward,
+        tied=bool(
+            config.get("tie_word_embeddings", str(config.get("model_type", "")).startswith(_TIED))
+        ),
     )
 
 
-def _feed_forward(config: Mapping[str, Any], width: int) -> int:
-    """Active weights of one layer's feed-forward part."""
+def _feed_forward(config: Mapping[str, Any], width: int) -> FeedForward:
+    """The feed-forward part of one layer."""
     matrices = 2 if config.get("model_type") in _PLAIN_FEED_FORWARD else 3
-    inner = config.get("intermediate_size") or config.get("n_inner") or 4 * width
+    inner = int(config.get("intermediate_size") or config.get("n_inner") or 4 * width)
     experts = config.get("num_experts") or config.get("num_local_experts") or 0
     if not experts:
-        return matrices * width * int(inner)
-    each = config.get("moe_intermediate_size") or inner
-    shared = config.get("shared_expert_intermediate_size") or 0
-    chosen = int(config["num_experts_per_tok"])
-    return matrices * width * (chosen * int(each) + int(shared)) + width * int(experts)
+        return FeedForward(inner, matrices)
+    return FeedForward(
+        width=int(config.get("moe_intermediate_size") or inner),
+        matrices=matrices,
+        experts=int(experts),
+        chosen=int(config["num_experts_per_tok"]),
+        shared=int(config.get("shared_expert_intermediate_size") or 0),
+    )
 
 
 def _first(config: Mapping[str, Any], *names: str) -> int:
@@ -140,6 +212,13 @@ def _first(config: Mapping[str, Any], *names: str) -> int:
         if config.get(name):
             return int(config[name])
     raise KeyError(names[0])
+
+
+def sized(shape: Shape) -> Shape:
+    """The shape with the size that its weights would have, where there are none yet."""
+    if shape.weight_bytes:
+        return shape
+    return replace(shape, weight_bytes=shape.params * item_bytes(shape.dtype))
 
 
 def weight_files(path: Path) -> list[Path]:

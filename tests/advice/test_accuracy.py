@@ -1,0 +1,76 @@
+"""How much accuracy schemes keep: published figures by hand, and cards of one's own."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tts.advice.accuracy import CACHES, PUBLISHED, WHOLE, Recovery, read_cards
+from tts.engine.schemes import CACHE_FORMATS, SCHEMES
+from tts.errors import ConfigError
+
+
+def card(folder, **changes):
+    folder.mkdir(parents=True, exist_ok=True)
+    said = {"scheme": "w8a8_int8", "accuracy_before": 0.6, "accuracy_after": 0.588, **changes}
+    (folder / "card.json").write_text(json.dumps(said))
+    return folder
+
+
+def test_published_figures_by_hand():
+    gptq = PUBLISHED["w4a16_gptq"]
+    shares = [73.11 / 74.06, 26.53 / 27.62, 24.0 / 25.8, 67.1 / 67.3]
+    assert gptq.share == pytest.approx(sum(shares) / 4) == pytest.approx(0.9687, abs=1e-4)
+    assert (gptq.low, gptq.high) == pytest.approx((24.0 / 25.8, 67.1 / 67.3))
+    assert PUBLISHED["w4a16_awq"].share < gptq.share < PUBLISHED["w8a8_int8"].share
+    assert PUBLISHED["fp8"].share == 1
+
+
+def test_every_figure_belongs_to_a_scheme_and_has_a_source():
+    assert set(PUBLISHED) <= set(SCHEMES) and set(CACHES) <= set(CACHE_FORMATS)
+    for one in (*PUBLISHED.values(), *CACHES.values()):
+        assert 0 < one.low <= one.share <= one.high <= 1 and one.source
+
+
+def test_two_losses_multiply():
+    both = PUBLISHED["w8a8_int8"] * CACHES["fp8"]
+    assert both.share == pytest.approx(0.98 * 0.965)
+    assert both.low == pytest.approx(0.97 * 0.94) and not both.measured
+    assert "Kurtic" in both.source and "KV-Cache" in both.source
+    assert WHOLE * WHOLE == WHOLE
+    mine = Recovery(0.99, 0.99, 0.99, "measured, here", measured=True)
+    assert (mine * WHOLE).measured and not (mine * CACHES["fp8"]).measured
+
+
+def test_a_card_tells_what_was_measured(tmp_path):
+    found = read_cards([card(tmp_path / "one")])
+    assert found["w8a8_int8"].share == pytest.approx(0.98)
+    assert found["w8a8_int8"].measured and "one" in found["w8a8_int8"].source
+
+
+def test_a_folder_of_checkpoints_gives_all_its_cards(tmp_path):
+    card(tmp_path / "all" / "a")
+    card(tmp_path / "all" / "b", scheme="w4a16_gptq", accuracy_after=0.6)
+    found = read_cards([tmp_path / "all"])
+    assert set(found) == {"w8a8_int8", "w4a16_gptq"} and found["w4a16_gptq"].share == 1
+
+
+@pytest.mark.parametrize(
+    "changes, said",
+    [
+        ({"accuracy_after": None}, "must give scheme, accuracy_before and accuracy_after"),
+        ({"accuracy_before": 0}, "shares above 0"),
+        ({"accuracy_after": 61.2}, "shares above 0 and at most 1"),
+        ({"accuracy_after": "much"}, "cannot be used"),
+    ],
+)
+def test_a_card_that_says_too_little_is_refused(tmp_path, changes, said):
+    with pytest.raises(ConfigError) as error:
+        read_cards([card(tmp_path / "x", **changes)])
+    assert said in str(error.value)
+
+
+def test_no_card_is_said(tmp_path):
+    with pytest.raises(ConfigError, match=r"there is no card\.json in"):
+        read_cards([tmp_path])

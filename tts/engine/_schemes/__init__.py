@@ -1,0 +1,1 @@
+"""The parts of `tts.engine.schemes`."""
