@@ -122,3 +122,14 @@ def test_what_others_make_is_sent_to_them(scheme, hint):
     with pytest.raises(Unsupported, match=f"does not make {scheme}") as error:
         recipe_for(scheme, MINI)
     assert hint in error.value.hint
+
+
+def test_only_integers_under_integers_are_kept_to_seven_bits():
+    for name in MAKEABLE:
+        recipe = recipe_for(name, MINI, narrow=True)
+        assert recipe.narrow == (name == "w8a8_int8")
+    (only,) = recipe_for("w8a8_int8", MINI, narrow=True).modifiers()
+    layers = only["arguments"]["config_groups"]["group_0"]
+    assert (layers["weights"]["num_bits"], layers["input_activations"]["num_bits"]) == (7, 8)
+    # Two products of the largest weight and the largest activation (unsigned inside) fit 16 bits.
+    assert 2 * 63 * 255 < 2**15 <= 2 * 127 * 255

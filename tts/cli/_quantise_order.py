@@ -19,7 +19,7 @@ from tts.cli.build import build
 from tts.cli.jobs import Job, compose_jobs
 from tts.cli.quantize import Wish
 from tts.cli.workshop import Work, Workshop
-from tts.engine import bundled, resolve_model
+from tts.engine import bundled, detect, resolve_model
 from tts.engine.shape import weights_hash
 from tts.errors import ConfigError
 from tts.quantize.checkpoint import Checkpoint, read_checkpoint
@@ -105,7 +105,12 @@ def order(wish: Wish) -> Order:
     name = str(job.config["model"]["name"])
     source = read_checkpoint(resolve_model(name))
     recipe = recipe_for(
-        wish.scheme, source.widths, method=wish.method, group=wish.group, smooth=wish.smooth
+        wish.scheme,
+        source.widths,
+        method=wish.method,
+        group=wish.group,
+        smooth=wish.smooth,
+        narrow=not detect().adds_int8_exactly if wish.narrow is None else wish.narrow,
     )
     short = Path(name).expanduser().resolve().name if Path(name).exists() else name.split("/")[-1]
     output = wish.output or Path("outputs") / "quantised" / f"{short}-{wish.scheme}"

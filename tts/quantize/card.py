@@ -110,6 +110,7 @@ class Card(Measured):
     method: str = Field(description="How weights were rounded: rtn, gptq or awq.")
     group: int = Field(description="Weights that share a scale; 0 for all of an output channel.")
     smooth: float = Field(default=0.0, description="Strength of SmoothQuant, 0 to 1.")
+    narrow: bool = Field(default=False, description="Whether 8-bit weights use 7 bits.")
     layers: int = Field(description="Layers that were quantised.")
     calibration: Calibration | None = Field(description="Null if it was made without data.")
     margin: float = Field(default=MARGIN, description="Of the claim, in accuracy.")

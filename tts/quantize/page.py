@@ -59,7 +59,8 @@ All figures are in `card.json`, and what decides the weights is in `quantised.js
 def _weights(card: Card) -> str:
     shared = f"{card.group} weights share a scale" if card.group else "a scale for each channel"
     smooth = f", after SmoothQuant of strength {card.smooth:g}" if card.smooth else ""
-    return f"{card.layers} layers by {card.method.upper()}, {shared}{smooth}."
+    narrow = "; 7 of 8 bits, for processors without VNNI" if card.narrow else ""
+    return f"{card.layers} layers by {card.method.upper()}, {shared}{smooth}{narrow}."
 
 
 def _data(data: Calibration | None) -> str:

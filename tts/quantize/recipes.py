@@ -77,12 +77,15 @@ class Recipe:
         method: How weights are rounded: to the nearest (`rtn`), or by `gptq` or `awq`.
         group: Weights that share a scale; 0 for all of an output channel.
         smooth: Strength of SmoothQuant, 0 (none) to 1.
+        narrow: Whether 8-bit integers of weights use 7 bits, for processors that sum products in
+            pairs in 16 bits (`Hardware.adds_int8_exactly`).
     """
 
     scheme: str
     method: Method
     group: int
     smooth: float = 0.0
+    narrow: bool = False
 
     @property
     def needs_data(self) -> bool:
@@ -115,7 +118,7 @@ class Recipe:
         if made.preset:
             return {"scheme": made.preset, "targets": ["Linear"]}
         weights: dict[str, Any] = {
-            "num_bits": made.bits,
+            "num_bits": made.bits - self.narrow,
             "type": "int",
             "strategy": "group" if self.group else "channel",
             "symmetric": made.symmetric,
@@ -142,6 +145,7 @@ def recipe_for(
     method: str | None = None,
     group: int | None = None,
     smooth: float = 0.0,
+    narrow: bool = False,
 ) -> Recipe:
     """The recipe of a scheme for a model.
 
@@ -151,6 +155,7 @@ def recipe_for(
         method: How weights are rounded; the usual one of the scheme by default.
         group: Weights that share a scale; the most that fit by default, 0 for all of a channel.
         smooth: Strength of SmoothQuant, 0 (none) to 1.
+        narrow: Whether 8-bit weights under 8-bit activations use 7 bits; others never do.
 
     Raises:
         ConfigError: There is no such scheme, or an option does not belong to it.
@@ -170,7 +175,8 @@ def recipe_for(
             f"smooth is {smooth:g}, and activations of {scheme} are no 8-bit integers.",
             hint="SmoothQuant is made for scheme=w8a8_int8.",
         )
-    return Recipe(scheme, chosen, _group(scheme, made, widths, group), smooth)
+    narrow = narrow and made.by_token and made.bits == 8
+    return Recipe(scheme, chosen, _group(scheme, made, widths, group), smooth, narrow)
 
 
 def makeable(scheme: str) -> Makeable:

@@ -70,6 +70,11 @@ def check_scheme(
         _LOG.warning(
             "%s is emulated on this processor, at a fraction of the speed of fp32", scheme.name
         )
+    if scheme.name == "w8a8_int8" and not hardware.adds_int8_exactly:
+        _LOG.warning(
+            "this processor has no VNNI and cuts off sums of 8-bit products, which costs accuracy"
+            " unless the weights use 7 bits, as `tts quantize` here makes them"
+        )
 
 
 def _check_checkpoint(
