@@ -103,7 +103,7 @@ async def calibrate(
     """
     file = _file("engine", {"batches": BATCHES, "lengths": LENGTHS, "deep": dict(DEEP)})
     kept = None if anew else _recall(file)
-    mine = layers(shape, [each for each in arithmetics if each in BYTES])
+    mine = layers(shape, sorted(each for each in arithmetics if each in BYTES))
     if kept is None:
         report("measuring this machine, once (a minute or two)")
         with random_model(DEEP) as deep:
