@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.engine.test_roofline import LLAMA
 from tts.advice import calibration
 from tts.backends.vllm import VLLMBackend
 from tts.cli import main
@@ -40,20 +41,7 @@ def llama(tmp_path):
     """The configuration of Llama-3-8B, without weights."""
     folder = tmp_path / "llama"
     folder.mkdir()
-    said = {
-        "architectures": ["LlamaForCausalLM"],
-        "model_type": "llama",
-        "hidden_size": 4096,
-        "intermediate_size": 14336,
-        "num_hidden_layers": 32,
-        "num_attention_heads": 32,
-        "num_key_value_heads": 8,
-        "vocab_size": 128256,
-        "max_position_embeddings": 8192,
-        "tie_word_embeddings": False,
-        "torch_dtype": "bfloat16",
-    }
-    (folder / "config.json").write_text(json.dumps(said))
+    (folder / "config.json").write_text(json.dumps(LLAMA))
     return folder
 
 

@@ -13,11 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.advice.llamas import LLAMA
 from tests.engine import scheme_tables
 from tests.engine.quantised import quantise
 from tests.engine_fixtures import other_peoples_warnings
 from tts.backends.vllm import VLLMBackend
-from tts.engine import EngineConfig, Hardware, Shape, check, detect, read_shape, resolve
+from tts.engine import EngineConfig, Hardware, check, detect, read_shape, resolve
 from tts.engine._schemes import registry
 from tts.engine._schemes.recognition import written
 from tts.engine.models import resolve_model
@@ -103,19 +104,6 @@ CACHES = {
     "turboquant_k3v4_nc": GPUS,
     "turboquant_3bit_nc": GPUS,
 }
-LLAMA = Shape(  # Llama-3-8B
-    layers=32,
-    query_heads=32,
-    key_value_heads=8,
-    head_size=128,
-    active_params=7_504_658_432,
-    context=8192,
-    weight_bytes=16_060_522_496,
-    dtype="bfloat16",
-    vocabulary=128_256,
-    width=4096,
-    feed_forward=FeedForward(14336),
-)
 MIXTRAL = replace(
     LLAMA, feed_forward=FeedForward(14336, experts=8, chosen=2), weight_bytes=93_405_585_408
 )
