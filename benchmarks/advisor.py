@@ -1,15 +1,17 @@
 """What the advisor predicts for this machine, against what the engine does.
 
-Run: `python -m benchmarks.advisor [--json FILE]`, some six minutes on two cores with nothing beside
-it. Targets: tokens a second within 25%, and the schemes of each case in the right order. Two models
-(mini-reasoner, and a Llama of 32 million random weights, where arithmetic matters) in every scheme
-that runs here, with 1, 16 and 64 answers at once.
+Run: `python -m benchmarks.advisor [--json FILE]`, some eight minutes on two cores with nothing
+beside it. Targets: tokens a second within 25%, and the schemes of each case in the right order. Two
+models (mini-reasoner, and a Llama of 32 million random weights, where arithmetic matters) in every
+scheme that runs here, with 1, 16 and 64 answers at once.
 
 The engine is calibrated first, anew: on mini-reasoner and on another random model, in the plain
 type alone, with 2, 8 and 48 answers at once. So no point that is predicted is among those that were
 fitted, and of the other schemes and the larger model the calibration has seen nothing but the speed
 of their matrix products. Weights in 8 bits are made up: how fast they are does not depend on what
-they say. Reported are medians of rounds in turn, with their ranges.
+they say. Reported are medians of rounds in turn, with their ranges. The engines of one model are up
+together and take turns, so that a slow phase of the machine hits all schemes alike; two schemes are
+put in an order where one of them was faster in every round.
 """
 
 from __future__ import annotations
@@ -19,20 +21,20 @@ import asyncio
 import json
 import os
 import statistics
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from contextlib import AsyncExitStack, ExitStack
+from dataclasses import asdict, dataclass, fields
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 from tts.advice.calibration import BATCHES, Calibration, calibrate
 from tts.advice.plans import Plan, choice
 from tts.advice.prediction import predict
-from tts.advice.runs import engine_of, interleaved, random_model, warm
+from tts.advice.runs import engine_of, random_model, timed, warm
 from tts.advice.workload import Workload
-from tts.engine import Hardware, Progress, Shape, detect, read_shape, resolve_model
+from tts.engine import Engine, Hardware, Progress, Shape, detect, read_shape, resolve_model
 from tts.engine.hardware import has_operator
 from tts.engine.schemes import CACHE_FORMATS
 from tts.engine.shape import sized
@@ -42,6 +44,8 @@ TARGET = 0.25
 
 AT_ONCE = (1, 16, 64)
 _PROMPT, _ANSWER = 32, 32
+_ALONE = 5  # runs of an answer by itself that make one measurement
+_CACHE_GIB = 0.25  # of each engine: more than the largest workload needs
 _LARGE: Mapping[str, int] = {
     "hidden_size": 512,
     "intermediate_size": 1408,
@@ -83,18 +87,19 @@ class Point:
         scheme: Its scheme.
         at_once: Answers side by side.
         predicted: Tokens a second.
-        measured: The same, the median of the rounds.
-        low: The least of them.
-        high: The most of them.
+        rates: The same as measured, by round.
     """
 
     model: str
     scheme: str
     at_once: int
     predicted: float
-    measured: float
-    low: float
-    high: float
+    rates: tuple[float, ...]
+
+    @property
+    def measured(self) -> float:
+        """The median of the rounds."""
+        return statistics.median(self.rates)
 
     @property
     def error(self) -> float:
@@ -130,11 +135,12 @@ async def measure(rounds: int) -> dict[str, Any]:
             types = sorted({name for each in kinds for name in (each.arithmetic, each.plain)})
             # The engine's own time is measured once; the products in the sizes of each model.
             calibrated = await calibrate(model.shape, types, hardware, Progress(), anew=False)
-            for plan in plans:
-                if plan.speed_known(model.shape, calibrated.machine):
-                    points += await _compare(model, plan, calibrated, hardware, rounds)
+            known = [each for each in plans if each.speed_known(model.shape, calibrated.machine)]
+            points += await _compare(model, known, calibrated, hardware, rounds)
     return {
-        "points": [{**asdict(each), "error": each.error} for each in points],
+        "points": [
+            {**asdict(each), "measured": each.measured, "error": each.error} for each in points
+        ],
         "efficiency": asdict(calibrated.efficiency),
         "fitted": {"runs": calibrated.points, "error": calibrated.error, "at_once": BATCHES},
         "rounds": rounds,
@@ -160,36 +166,47 @@ def _plans(shape: Shape, hardware: Hardware) -> list[Plan]:
 
 
 async def _compare(
-    model: Model, plan: Plan, calibrated: Calibration, hardware: Hardware, rounds: int
+    model: Model, plans: Sequence[Plan], calibrated: Calibration, hardware: Hardware, rounds: int
 ) -> list[Point]:
-    """Tokens a second of one scheme, both ways."""
+    """Tokens a second of a model's schemes, both ways."""
     loads = [Workload(count, _PROMPT, _ANSWER) for count in AT_ONCE]
-    loaded = plan.loaded(model.shape, hardware)
-    expected = [predict(loaded, calibrated.machine, load, calibrated.efficiency) for load in loads]
-    with ExitStack() as stack:
-        path, settings = model.path, {"dtype": plan.scheme.dtype or "auto"}
-        if plan.scheme.name in _WRITTEN:
-            written = {**model.config, "quantization_config": _WRITTEN[plan.scheme.name]}
-            path = stack.enter_context(random_model(written))
-        async with engine_of(path, hardware, loads[-1], settings, _silent) as engine:
-            await warm(engine, model.shape, loads[-1])
-            times = await interleaved(engine, model.shape, loads, rounds)
-    found = []
-    for load, prediction, took in zip(loads, expected, times, strict=True):
-        rates = [load.concurrency * load.completion_tokens / seconds for seconds in took]
-        found.append(
-            Point(
-                model.name,
-                plan.scheme.name,
-                int(load.concurrency),
-                prediction.tokens_per_second,
-                statistics.median(rates),
-                min(rates),
-                max(rates),
-            )
-        )
-        _say(line(found[-1]))
-    return found
+    times: list[list[list[float]]] = [[[] for _ in loads] for _ in plans]
+    async with AsyncExitStack() as stack:
+        engines = [await _started(stack, model, plan, hardware, loads[-1]) for plan in plans]
+        for number in range(rounds):
+            for engine, found in zip(engines, times, strict=True):
+                for load, took in zip(loads, found, strict=True):
+                    took.append(await _seconds(engine, model.shape, load, seed=1 + number))
+    points = []
+    for plan, found in zip(plans, times, strict=True):
+        loaded = plan.loaded(model.shape, hardware)
+        for load, took in zip(loads, found, strict=True):
+            expected = predict(loaded, calibrated.machine, load, calibrated.efficiency)
+            rates = tuple(load.concurrency * load.completion_tokens / each for each in took)
+            at_once = int(load.concurrency)
+            said = expected.tokens_per_second
+            points.append(Point(model.name, plan.scheme.name, at_once, said, rates))
+    return points
+
+
+async def _started(
+    stack: AsyncExitStack, model: Model, plan: Plan, hardware: Hardware, most: Workload
+) -> Engine:
+    """An engine in one scheme, warm."""
+    path, settings = model.path, {"dtype": plan.scheme.dtype or "auto", "kv_cache_gib": _CACHE_GIB}
+    if plan.scheme.name in _WRITTEN:
+        written = {**model.config, "quantization_config": _WRITTEN[plan.scheme.name]}
+        path = stack.enter_context(random_model(written))
+    engine = engine_of(path, hardware, most, settings, _silent)
+    await stack.enter_async_context(engine)
+    await warm(engine, model.shape, most)
+    return engine
+
+
+async def _seconds(engine: Engine, shape: Shape, load: Workload, seed: int) -> float:
+    """Of one run; of the mean of several where a single one is over in a moment."""
+    times = range(_ALONE if load.concurrency == 1 else 1)
+    return statistics.mean([await timed(engine, shape, load, seed) for _ in times])
 
 
 def summary(points: Sequence[Point]) -> dict[str, Any]:
@@ -201,8 +218,13 @@ def summary(points: Sequence[Point]) -> dict[str, Any]:
     from scipy.stats import spearmanr
 
     errors = [abs(point.error) for point in points]
-    cases = sorted({(point.model, point.at_once) for point in points})
-    right = [_ordered([p for p in points if (p.model, p.at_once) == case]) for case in cases]
+    pairs = [
+        pair
+        for pair in combinations(points, 2)
+        if (pair[0].model, pair[0].at_once) == (pair[1].model, pair[1].at_once)
+    ]
+    apart = [pair for pair in pairs if _ahead(*pair) or _ahead(*reversed(pair))]
+    right = sum(_ahead(*sorted(pair, key=lambda p: -p.predicted)) for pair in apart)
     rank = spearmanr([p.predicted for p in points], [p.measured for p in points]).statistic
     return {
         "within_target": sum(error <= TARGET for error in errors),
@@ -210,30 +232,25 @@ def summary(points: Sequence[Point]) -> dict[str, Any]:
         "median_error": statistics.median(errors),
         "largest_error": max(errors),
         "rank_correlation": float(rank),
-        "right_orders": sum(right),
-        "orders": len(right),
-        "met": max(errors) <= TARGET and all(right),
+        "pairs": len(pairs),
+        "pairs_apart": len(apart),
+        "pairs_right": right,
+        "met": max(errors) <= TARGET and right == len(apart),
     }
 
 
-def _ordered(points: Sequence[Point]) -> bool:
-    """Whether the schemes of one case are predicted in the measured order."""
-    by_prediction = sorted(points, key=lambda point: -point.predicted)
-    by_measurement = sorted(points, key=lambda point: -point.measured)
-    return by_prediction == by_measurement
+def _ahead(one: Point, other: Point) -> bool:
+    """Whether one scheme was faster than another in every round."""
+    return all(a > b for a, b in zip(one.rates, other.rates, strict=True))
 
 
 def line(point: Point) -> str:
     """A case in a line."""
     return (
         f"{point.model}, {point.scheme}, {point.at_once} at once: predicted"
-        f" {point.predicted:,.0f}, measured {point.measured:,.0f} [{point.low:,.0f},"
-        f" {point.high:,.0f}] tokens a second, {point.error:+.0%}"
+        f" {point.predicted:,.0f}, measured {point.measured:,.0f} [{min(point.rates):,.0f},"
+        f" {max(point.rates):,.0f}] tokens a second, {point.error:+.0%}"
     )
-
-
-def _say(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
 
 
 def _silent(message: str) -> None:
@@ -243,19 +260,20 @@ def _silent(message: str) -> None:
 def main() -> None:
     """Measure and print; with `--json`, write as well."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as cache:
         os.environ["TTS_CACHE"] = cache  # so that nothing is known of this machine
         found = asyncio.run(measure(arguments.rounds))
     for each in found["points"]:
-        print(line(Point(**{name: value for name, value in each.items() if name != "error"})))
+        print(line(Point(**{field.name: each[field.name] for field in fields(Point)})))
     print(
         f"{found['within_target']} of {found['of']} within {TARGET:.0%}; median error"
         f" {found['median_error']:.0%}, largest {found['largest_error']:.0%}; rank correlation"
-        f" {found['rank_correlation']:.3f}; schemes in the right order in"
-        f" {found['right_orders']} of {found['orders']} cases; targets"
+        f" {found['rank_correlation']:.3f}; of {found['pairs']} pairs of"
+        f" schemes {found['pairs_apart']} differ in every round, {found['pairs_right']} of them as"
+        f" predicted; targets"
         f" {'met' if found['met'] else 'not met'}"
     )
     if arguments.json:
