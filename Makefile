@@ -2,6 +2,8 @@
 VENV ?= .venv
 export VENV
 PY := $(VENV)/bin/python
+# Tests start hundreds of processes: modules are to be compiled once.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup demo test check format lock clean
 help: ## Show this list

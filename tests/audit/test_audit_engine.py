@@ -31,7 +31,7 @@ PLAN = Plan(
     problems=[item.problem for item in TASK],
     sampling=Sampling(0.8, top_p=0.98),
     max_tokens=224,
-    sequences=40,
+    sequences=24,
     tokens=100,
     seed=1,
 )
@@ -52,7 +52,7 @@ async def test_another_configuration_of_the_engine_is_alike(vllm_backend, vllm_s
     async with OpenAIBackend("mini-reasoner", vllm_server.url) as remote:
         texts = await write(remote, vllm_backend, PLAN, "candidate", int)
     found = await audit(vllm_backend, texts, PLAN, tolerance=WIDE)
-    assert found.noise and found.sure > 20 and found.holds
+    assert found.noise and found.sure > 12 and found.holds
     assert found.verdict == "alike"
     assert found.candidate.drawn_otherwise < 1e-3 and found.candidate.mean < 1e-4
     assert found.points[-1].candidate.mean == pytest.approx(0.5, abs=0.05)
@@ -64,7 +64,7 @@ async def test_four_bits_are_told_apart(vllm_backend, four_bits):
     assert found.points[-1].candidate.mean > 0.7 > found.points[0].candidate.mean
     assert 0.005 < found.candidate.drawn_otherwise < 0.05
     assert found.honest.drawn_otherwise == found.again.drawn_otherwise == 0
-    assert found.usage.prompt_tokens > 3 * 40 * 100
+    assert found.usage.prompt_tokens > 3 * 24 * 100
 
 
 async def test_noise_that_is_another_ones_is_not_believed(vllm_backend, four_bits):

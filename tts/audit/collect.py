@@ -8,6 +8,7 @@ for every seeded text, and it is for `margins.explained` to say whether it was t
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
@@ -18,8 +19,6 @@ from tts.errors import ConfigError
 from tts.protocols import Backend, KnowsNoise, Reads
 from tts.seeds import derive
 from tts.types import Capability, Problem, Request, Sampling, Segment, Trajectory, Usage
-
-_ROUND = 256  # answers that are asked for before it is seen whether they are enough
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -100,16 +99,24 @@ async def write(
         told(1)
         return written
 
+    more = plan.at_once
     while count_sequences(lengths, plan.tokens) < plan.sequences:
-        if lengths and not any(lengths[-_ROUND:]):
+        if lengths and not any(lengths[-more:]):
             raise ConfigError(
                 f"{candidate.model.name} writes nothing on these problems.",
                 hint="Choose another task, or see what it answers with tts run.",
             )
-        numbers = range(len(found), len(found) + _ROUND)
+        more = max(plan.at_once, _missing(lengths, plan))
+        numbers = range(len(found), len(found) + more)
         found += await _side_by_side(one, numbers, plan.at_once)
         lengths += [_length(counting, written) for written in found[len(lengths) :]]
     return found
+
+
+def _missing(lengths: Sequence[int], plan: Plan) -> int:
+    """How many answers are still wanted, by the tokens of those that are there."""
+    mean = sum(lengths) / len(lengths) if lengths else plan.max_tokens
+    return math.ceil(plan.tokens * plan.sequences / mean) - len(lengths)
 
 
 async def reread(
