@@ -9,7 +9,7 @@ def test_public_names():
         BetaStopping Budget ByDifficulty Candidate Capability DVTS DeepConf EarlyRejection
         FirstAccepted FirstFinish Fixed GlimpRouter Greedy Judge
         LastFinish Likelihood Majority PRM ParticleFilter Problem Request Result Sampling
-        Score SelfConsistency SpecReason Stepper Thinking Trajectory Usage WeightedBestOfN
+        Score SelfConsistency SpecReason Stepper Structure Thinking Trajectory Usage WeightedBestOfN
         WeightedVote __version__ derive errors solve solve_all""".split()
     )
     assert all(hasattr(tts, name) for name in tts.__all__)

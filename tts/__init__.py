@@ -35,6 +35,7 @@ from tts.types import (
     Result,
     Sampling,
     Score,
+    Structure,
     Trajectory,
     Usage,
 )
@@ -79,6 +80,7 @@ __all__ = [
     "SelfConsistency",
     "SpecReason",
     "Stepper",
+    "Structure",
     "Thinking",
     "Trajectory",
     "Usage",

@@ -28,6 +28,7 @@ from tts.types import (
     Request,
     Sampling,
     Segment,
+    Structure,
     Trajectory,
     Usage,
 )
@@ -96,6 +97,7 @@ class Environment:
     cap: int  # of a whole answer, also where `max_tokens` is what a lease covers
     watchers: tuple[Watcher, ...] = ()
     thinking: Thinking = Thinking()
+    structure: Structure | None = None
 
     @property
     def meter(self) -> MeteredBackend:
@@ -141,6 +143,7 @@ class Environment:
             (),
             self.logprobs,
             derive(self.seed, self.problem.id, self.problem.repeat, trajectory.key, child),
+            structure=self.problem.structure or self.structure,
         )
 
     async def candidate(self, trajectory: Trajectory) -> Candidate:

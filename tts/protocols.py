@@ -25,6 +25,7 @@ from tts.types import (
     Score,
     Segment,
     Stop,
+    Structure,
     Trajectory,
     Usage,
 )
@@ -128,6 +129,20 @@ class Steers(Protocol):
         Raises:
             CapabilityMissing: It cannot be done here.
             ConfigError: A text is not one token.
+        """
+        ...
+
+
+@runtime_checkable
+class ChecksStructure(Protocol):
+    """A backend that can say before it is started whether it can hold answers to a structure."""
+
+    def check_structure(self, structure: Structure) -> None:
+        """Refuse a structure that cannot be held.
+
+        Raises:
+            CapabilityMissing: Such a structure cannot be held here.
+            ConfigError: It is no schema, expression or grammar, or not one that is understood.
         """
         ...
 

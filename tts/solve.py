@@ -18,6 +18,7 @@ from typing import TypedDict, Unpack
 from tts._environment import DRAFT_HINT, Environment
 from tts._metering import Account
 from tts._pairing import check_pair, check_prompt
+from tts._structured import check_structured
 from tts.budget.allocation import SharesPot, nothing_to_share
 from tts.budget.desk import Desk
 from tts.budget.fixed import Fixed
@@ -28,6 +29,7 @@ from tts.protocols import (
     AnswerFormat,
     Backend,
     ChecksModel,
+    ChecksStructure,
     Chooses,
     Controller,
     ReadsTop,
@@ -50,6 +52,7 @@ from tts.types import (
     Result,
     Sampling,
     Status,
+    Structure,
     Trajectory,
     Usage,
 )
@@ -73,6 +76,7 @@ class Options(TypedDict, total=False):
     on_event: Callable[[Event], None] | None
     watchers: tuple[Watcher, ...]
     thinking: Thinking
+    structure: Structure | None
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,8 @@ class Setup:
         watchers: Watch every chain while it is thought, whoever of policy and draft model writes,
             and may change its course; their questions go to who writes or to `verifier_backend`.
         thinking: How the model marks its thinking part, for the watchers.
+        structure: What answers must look like, unless a problem has a structure of its own; for
+            strategies that draw them whole.
     """
 
     strategy: Strategy
@@ -113,6 +119,7 @@ class Setup:
     on_event: Callable[[Event], None] | None = None
     watchers: tuple[Watcher, ...] = ()
     thinking: Thinking = Thinking()
+    structure: Structure | None = None
 
     def __post_init__(self) -> None:
         if self.max_tokens < 1:
@@ -122,6 +129,8 @@ class Setup:
         if self.draft is not None:
             check_pair(self.backend, self.draft, self.thinking)
         self._check_watchers()
+        if self.structure is not None:
+            self.check_structure(self.structure)
         check_scores(self.controller, self.strategy)
         if self.budget is not None:
             self._check_limits(self.budget, "budget")
@@ -130,10 +139,34 @@ class Setup:
         """Refuse a problem that cannot be solved like this.
 
         Raises:
-            ConfigError: Its prompt means something to one of the two models, not to the other.
+            ConfigError: Its prompt means something to one of the two models, not to the other; or
+                its answers are to have a structure that cannot be held.
         """
         if self.draft is not None:
             check_prompt(problem, self.backend, self.draft)
+        if problem.structure is not None:
+            self.check_structure(problem.structure)
+
+    def check_structure(self, structure: Structure) -> None:
+        """Refuse a structure of answers that could not be held.
+
+        Raises:
+            CapabilityMissing: The backend has no grammars.
+            ConfigError: Answers are not drawn whole, or the structure cannot be used.
+        """
+        self.check_structured()
+        if isinstance(self.backend, ChecksStructure):
+            self.backend.check_structure(structure)
+
+    def check_structured(self) -> None:
+        """Refuse structured answers, whatever their structure is.
+
+        Raises:
+            CapabilityMissing: The backend has no grammars.
+            ConfigError: Answers are not drawn whole.
+        """
+        landing = self.budget.landing_tokens if self.budget else 0
+        check_structured(self.strategy, self.backend, self.watchers, landing)
 
     @cached_property
     def logprobs(self) -> int | None:
@@ -405,6 +438,7 @@ async def _solve(problem: Problem, setup: Setup, pot: Pot, desk: Desk) -> Result
         cap=setup.max_tokens,
         watchers=setup.watchers,
         thinking=setup.thinking,
+        structure=setup.structure,
     )
     started = time.monotonic()
     desk.enter()

@@ -37,10 +37,62 @@ class Capability(StrEnum):
     LOGPROBS = "logprobs"
     SEEDS = "seeds"
     LOGITS_PROCESSORS = "logits_processors"
+    STRUCTURED = "structured"
     VERIFIER = "verifier"
     PARTIAL_SCORES = "partial_scores"
     DRAFT = "draft"
     DRAFT_LOGPROBS = "draft_logprobs"
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """What an answer must look like; the backend lets no token be drawn that would break it.
+
+    Exactly one of the first four is given. An answer that `max_tokens` cuts off may be incomplete.
+
+    Attributes:
+        json_schema: A JSON schema; the answer is one JSON value that satisfies it.
+        regex: A regular expression that the whole answer matches.
+        choice: Texts of which the answer is one, none of them empty.
+        grammar: A grammar, in EBNF with `::=` and a rule `root`, or in Lark's notation with a rule
+            `start`.
+        after: Text up to which the model may write what it likes, such as `</think>` or
+            `Answer: `; the structure holds for what comes behind it, the first time that it is
+            written. Empty for a structure that holds from the start.
+    """
+
+    json_schema: Mapping[str, Any] | None = None
+    regex: str | None = None
+    choice: tuple[str, ...] = ()
+    grammar: str | None = None
+    after: str = ""
+
+    def __post_init__(self) -> None:
+        if len(self.kinds) != 1:
+            raise ValueError(
+                "a structure is exactly one of json_schema, regex, choice and grammar; it was given"
+                f" {', '.join(self.kinds) or 'none'}"
+            )
+        if len(set(self.choice)) < len(self.choice) or "" in self.choice:
+            raise ValueError("the texts of structure.choice must differ, and none may be empty")
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Which of the four ways of saying it are used."""
+        values = {
+            "json_schema": self.json_schema is not None,
+            "regex": self.regex is not None,
+            "choice": bool(self.choice),
+            "grammar": self.grammar is not None,
+        }
+        return tuple(name for name, there in values.items() if there)
+
+    def as_dict(self) -> dict[str, Any]:
+        """What is said, of JSON types."""
+        (kind,) = self.kinds
+        value = getattr(self, kind)
+        said = {kind: list(value) if kind == "choice" else value}
+        return said | {"after": self.after} if self.after else said
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +114,7 @@ class Problem:
         metadata: Anything else that a strategy or verifier may see (a level, a subject).
         repeat: Which independent repetition of it this is, at least 0: the same problem again,
             with draws of its own.
+        structure: What its answers must look like, whatever the run says.
     """
 
     id: ProblemId
@@ -69,6 +122,7 @@ class Problem:
     messages: tuple[Message, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=_nothing)
     repeat: int = 0
+    structure: Structure | None = None
 
     def __post_init__(self) -> None:
         if bool(self.prompt) == bool(self.messages):
@@ -306,6 +360,8 @@ class Request:
         every: Tokens that a chunk should hold, at least 1, if somebody reads: more is cheaper. A
             wish; the last chunk comes as soon as it is there.
         steering: Changes to the distribution of the next token; needs `logits_processors`.
+        structure: What the text must look like from its first token on; needs `structured`, a root
+            as trajectory, and no stop strings.
         verifying: Whether a verifier asks, for whom somebody may be waiting with a stream open;
             set by the meter. A backend with few slots serves it first.
     """
@@ -321,6 +377,7 @@ class Request:
     watch: bool = False
     every: int = 1
     steering: Steering | None = None
+    structure: Structure | None = None
     verifying: bool = False
 
 

@@ -59,7 +59,9 @@ async def test_a_server_without_a_list_of_models_is_taken_as_it_is(serve, connec
         ({}, {}, ""),
         ({}, {"api": "completions"}, "continuation"),
         ({}, {"seeds": True, "logprobs": True}, "logprobs seeds"),
-        ({"vllm": True}, {}, "continuation logprobs seeds"),
+        ({"vllm": True}, {}, "continuation logprobs seeds structured"),
+        ({"vllm": True}, {"structured": False}, "continuation logprobs seeds"),
+        ({}, {"structured": True}, "structured"),
         ({"vllm": True}, {"server": "generic"}, ""),
     ],
 )

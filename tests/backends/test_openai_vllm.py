@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import replace
 
 import pytest
@@ -16,7 +17,17 @@ from tts.engine.models import BUNDLED
 from tts.errors import CapabilityMissing, ConfigError, ContextTooLong, ModelNotFound
 from tts.tasks import MiniTask
 from tts.testing import check_backend
-from tts.types import Capability, Message, Problem, Segment, Steering, Trajectory, Usage
+from tts.types import (
+    Capability,
+    Message,
+    Problem,
+    Sampling,
+    Segment,
+    Steering,
+    Structure,
+    Trajectory,
+    Usage,
+)
 
 pytestmark = pytest.mark.engine
 
@@ -65,6 +76,27 @@ def problem_for(backend):
     return TEXT if backend.identity()["api"] == "completions" else CHAT
 
 
+@pytest.mark.parametrize(
+    ("structure", "pattern"),
+    [
+        (Structure(regex="[0-9]{3}-[0-9]{2}"), r"\d{3}-\d{2}"),
+        (Structure(regex=r"[0-9]{1,3}\}", after="\\boxed{"), r"(?s).*\\boxed\{\d{1,3}\}"),
+    ],
+)
+async def test_answers_keep_to_a_structure(remote, structure, pattern):
+    remote.check_structure(structure)
+    how = {"sampling": Sampling(temperature=0.8), "max_tokens": 400, "structure": structure}
+    requests = [ask(problem_for(remote), child=n, seed=n, **how) for n in range(4)]
+    streams = await asyncio.gather(*(decode(remote, request) for request in requests))
+    texts = [stream.trajectory.text for stream in streams]
+    assert all(re.fullmatch(pattern, text) for text in texts), texts
+
+
+async def test_a_structure_that_the_server_refuses_is_bad_input(tokens):
+    with pytest.raises(ConfigError):
+        await decode(tokens, ask(CHAT, structure=Structure(regex="[0-9")))
+
+
 def all_tokens(node):
     return tuple(token for segment in node.segments() for token in segment.tokens)
 
@@ -74,7 +106,9 @@ async def test_it_keeps_the_contract_of_backends(remote):
 
 
 async def test_its_capabilities_are_those_of_its_mode(vllm_server, tokens, chat):
-    text = {Capability.CONTINUATION, Capability.LOGPROBS, Capability.SEEDS}
+    text = {
+        Capability.CONTINUATION, Capability.LOGPROBS, Capability.SEEDS, Capability.STRUCTURED,
+    }  # fmt: skip
     assert chat.capabilities == text
     assert tokens.capabilities == {*text, Capability.TOKEN_IDS, Capability.LOGITS_PROCESSORS}
     assert tokens.model.context == 512

@@ -97,6 +97,15 @@ def test_the_environment_respects_what_is_set():
     )
 
 
+def test_threads_that_are_set_say_more_than_the_variable():
+    assert environment(AVX2, {}, {}, 2)["OMP_NUM_THREADS"] == "2"
+    assert environment(AVX2, {}, {"OMP_NUM_THREADS": "1"}, 2)["OMP_NUM_THREADS"] == "2"
+    assert environment(H100, {}, {}, 2)["OMP_NUM_THREADS"] == "2"
+    resolved = settings(AVX2, threads=3)
+    assert resolved.environment["OMP_NUM_THREADS"] == "3"
+    assert "threads" not in resolved.arguments  # vLLM knows no such argument
+
+
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [

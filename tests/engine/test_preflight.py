@@ -188,6 +188,12 @@ def test_a_quantised_checkpoint_needs_its_kernels(quantization, operators, hardw
         ),
         (
             AVX2,
+            {"threads": 5},
+            Unsupported,
+            "threads is 5, and this machine has 2 cores",
+        ),
+        (
+            AVX2,
             {"kv_cache_gib": 100.0, "model": "m"},
             ConfigError,
             "m needs about 102.0 GiB (weights 0.5, KV cache 100.0, engine 1.5), and 16.0 GiB are",

@@ -60,6 +60,7 @@ def test_what_the_engine_is_told():
         ({"kv_cache_dtype": "fp8"}, "model.engine.kv_cache_dtype is 'fp8'"),
         ({"enforce_eager": False}, "model.engine.enforce_eager is False"),
         ({"tensor_parallel_size": 2, "hardware": H100}, "tensor_parallel_size is 2"),
+        ({"pipeline_parallel_size": 2, "hardware": H100}, "pipeline_parallel_size is 2"),
         ({"extra": {"enable_lora": True}}, "model.engine.extra.enable_lora is True"),
         ({"extra": {"speculative_config": {"method": "ngram"}}}, "extra.speculative_config"),
         ({"role": "reward"}, "reward model"),

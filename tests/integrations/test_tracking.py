@@ -200,7 +200,7 @@ def test_a_run_that_ends_by_a_fault_is_kept_as_failed(tmp_path, capsys):
 
 BAD = [
     (("tracker=mlflow", "tracker.tracking_uri=http://127.0.0.1:{port}"), "No MLflow server"),
-    (("tracker=mlflow", "tracker.tracking_uri=sqlite:///x.db"), "MLflow cannot use sqlite"),
+    (("tracker=mlflow", "tracker.tracking_uri=gopher://x"), "MLflow cannot use gopher"),
     (("tracker=wandb", "tracker.mode=online"), "Nobody is logged in"),
     (("tracker=wandb", "tracker.mode=on"), "tracker.mode is"),
     (("tracing=otlp", "tracing.endpoint=http://127.0.0.1:{port}/v1/traces"), "No collector"),

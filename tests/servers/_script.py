@@ -23,6 +23,7 @@ class Traits:
         thinking: Field in which the first four words of an answer come; empty for none.
         words: Least number of words of an answer.
         context: Most tokens of prompt and answer.
+        base: Checkpoint beneath the model, which is then an adapter of it; empty for none.
         slots: Most answers at once; further requests are held back. None for no limit.
         pace: Seconds that a word of a stream takes.
         stuck: Words after which a stream falls silent until it is left, as one does that is longer
@@ -40,6 +41,7 @@ class Traits:
     thinking: str = ""
     words: int = 8
     context: int = 4096
+    base: str = ""
     slots: int | None = None
     pace: float = 0.0
     stuck: int | None = None

@@ -100,7 +100,11 @@ class ScriptedServer(ThreadedServer):
             if self.traits.vllm:
                 length = self.traits.context
                 card |= {"owned_by": "vllm", "root": "/nowhere", "max_model_len": length}
-            found = {"object": "list", "data": [card]}
+            cards = [card]
+            if self.traits.base:
+                card["parent"] = "beneath"
+                cards.append({**card, "id": "beneath", "root": self.traits.base})
+            found = {"object": "list", "data": cards}
             said = found if status == 200 else _error(status, f"refused {authorization}")
             await out.reply(status, json.dumps(said).encode())
         elif path == "root of /version" and self.traits.vllm:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import random
 import time
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
@@ -41,6 +42,7 @@ from tts.backends._openai.settings import (
     check_words,
     common,
     host_of,
+    is_guided,
     limit_field,
     read_urls,
 )
@@ -49,7 +51,7 @@ from tts.backends._openai.tokenizer import count_with, find_tokenizer
 from tts.backends._openai.wire import Dialect
 from tts.backends.prices import Prices, read_prices
 from tts.engine.text import Reader
-from tts.types import Capability, ModelInfo, Problem, Request, Trajectory
+from tts.types import Capability, ModelInfo, Problem, Request, Structure, Trajectory
 
 _UNLIMITED = ModelInfo("").context
 
@@ -68,6 +70,8 @@ class OpenAIBackend:
             on this machine.
         seeds: Whether seeds are sent and kept; by default where the server is vLLM.
         logprobs: Whether the server gives log-probabilities; by default where it is vLLM.
+        structured: Whether the server holds chats to a JSON schema (`response_format`); by default
+            where it is vLLM, which knows other structures as well.
         choices: Most samples that are asked for in one request, at least 1; not used with seeds.
         limits: Requests a second, tokens a minute, requests in flight.
         prices: What the model costs, see `tts.backends.prices`.
@@ -101,6 +105,7 @@ class OpenAIBackend:
         tokenizer: str | None = None,
         seeds: bool | None = None,
         logprobs: bool | None = None,
+        structured: bool | None = None,
         choices: int = 1,
         limits: Limits | Mapping[str, Any] | None = None,
         prices: Prices | Mapping[str, Any] | None = None,
@@ -137,7 +142,8 @@ class OpenAIBackend:
         )
         self._server = common(servers, server)
         self._api = api
-        text = find_tokenizer(tokenizer, self._server.root if self._server.vllm else "", model)
+        served = self._server.base or self._server.root
+        text = find_tokenizer(tokenizer, served if self._server.vllm else "", model)
         ids = self._server.vllm and text is not None and api != "chat"
         self._dialect = Dialect(
             model,
@@ -145,6 +151,7 @@ class OpenAIBackend:
             ids=ids,
             seeds=self._server.vllm if seeds is None else seeds,
             limit=limit_field(max_tokens_field, self._urls),
+            guided=self._server.vllm and is_guided(self._server.version),
         )
         self._offers_logprobs = self._server.vllm if logprobs is None else logprobs
         identity = text.identity if ids and text else ""
@@ -164,7 +171,13 @@ class OpenAIBackend:
                 replica.eject(clock())
         count = size if text is None else count_with(text)
         self._voice = Voice(self._dialect, line, text, count, scrub, choices=choices)
-        self._checks = Checks(self._voice, api, self._offers_logprobs, self._model.context)
+        self._checks = Checks(
+            self._voice,
+            api,
+            self._offers_logprobs,
+            self._model.context,
+            self._server.vllm if structured is None else structured,
+        )
         self._batches: dict[Hashable, Batch] = {}
 
     def __repr__(self) -> str:
@@ -191,6 +204,7 @@ class OpenAIBackend:
             Capability.LOGPROBS: self._offers_logprobs,
             Capability.SEEDS: self._dialect.seeds,
             Capability.LOGITS_PROCESSORS: self._dialect.ids,
+            Capability.STRUCTURED: self._checks.structured,
         }
         return frozenset(capability for capability, there in offers.items() if there)
 
@@ -250,6 +264,15 @@ class OpenAIBackend:
         """Whether a text is one token of the vocabulary; None without a tokenizer."""
         return None if self._voice.text is None else self._voice.text.token_id(text) is not None
 
+    def check_structure(self, structure: Structure) -> None:
+        """Refuse a structure that the servers cannot be told.
+
+        Raises:
+            CapabilityMissing: They have no words for it.
+            ConfigError: It cannot be used.
+        """
+        self._checks.structure(structure)
+
     def open(self, request: Request) -> OpenAIStream:
         """Start a decode at the entry of the returned block."""
         return OpenAIStream(self._voice, self._model, self._launch, request)
@@ -297,6 +320,7 @@ class OpenAIBackend:
             request.logprobs,
             request.stop,
             tuple(sorted(decode.bias.items())),
+            request.structure and json.dumps(request.structure.as_dict(), sort_keys=True),
             request.verifying,
         )
         batch = self._batches.get(key)

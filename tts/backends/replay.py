@@ -30,8 +30,8 @@ from tts.backends._replay.entry import Entry
 from tts.backends._replay.plan import CannotCut, Plan, capped, key_of, plan
 from tts.backends._replay.stream import ReplayStream
 from tts.errors import ConfigError
-from tts.protocols import Backend, KnowsEnds, KnowsWords, Steers
-from tts.types import Capability, ModelInfo, Problem, Request, Trajectory, Usage
+from tts.protocols import Backend, ChecksStructure, KnowsEnds, KnowsWords, Steers
+from tts.types import Capability, ModelInfo, Problem, Request, Structure, Trajectory, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +106,11 @@ class ReplayBackend:
         """What the wrapped backend would make of a request's steering."""
         return self.inner.steering(request) if isinstance(self.inner, Steers) else None
 
+    def check_structure(self, structure: Structure) -> None:
+        """Refuse what the wrapped backend refuses."""
+        if isinstance(self.inner, ChecksStructure):
+            self.inner.check_structure(structure)
+
     def prompt_tokens(self, problem: Problem, trajectory: Trajectory) -> int:
         """As the inner backend counts them."""
         return self.inner.prompt_tokens(problem, trajectory)
@@ -151,7 +156,8 @@ class ReplayBackend:
         def ends(entry: Entry) -> Sequence[int] | None:
             return self.ends_of(request, entry)
 
-        continues = Capability.CONTINUATION in self.capabilities
+        # The grammar of a structure would begin anew with the rest.
+        continues = Capability.CONTINUATION in self.capabilities and request.structure is None
         try:
             return key, plan(self.archive.get(key), request, ends, continues=continues)
         except CannotCut as cut:

@@ -18,6 +18,7 @@ from typing import Any
 
 from tts.backends._slots import Slots, lane_of
 from tts.backends._steering import refuse_steering
+from tts.backends._structures import refuse_structure
 from tts.errors import ContextTooLong
 from tts.seeds import derive
 from tts.types import (
@@ -223,6 +224,7 @@ class _SimulatedStream:
     async def __aenter__(self) -> _SimulatedStream:
         backend, request = self._backend, self._request
         refuse_steering(request, backend.capabilities, "the simulated backend")
+        refuse_structure(request, backend.capabilities, "the simulated backend")
         self._prompt = backend.prompt_tokens(request.problem, request.trajectory)
         if self._prompt + request.max_tokens > backend.info.context:
             raise ContextTooLong(

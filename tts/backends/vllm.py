@@ -10,7 +10,8 @@ Run on vLLM 0.32 (CPU build); see `tts.engine.engine` for what of its interface 
 * A stream that nobody watches is asked of the engine as one final output.
 * A stop string that is a part of a token ends the decode with that token: the text is always what
   the tokens say, so it may run past the stop string by the rest of its last token.
-* Log-probabilities are the model's own, whether a request is steered or not. The engine is steered
+* Log-probabilities are the model's own, whether a request is steered or not; under a structure they
+  are shares of what it allows, as the grammar takes the rest away first. The engine is steered
   by a logits processor of ours, which it cannot have beside speculative decoding.
 * A given text is read without the prefix cache; one token is generated then, and thrown away.
 * The end-of-sequence token is charged and not kept, so text may be appended to a finished answer.
@@ -21,13 +22,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
-from functools import cache, cached_property
+from functools import cached_property
 from itertools import accumulate
-from types import TracebackType
 from typing import Any, Self
+from weakref import WeakSet
 
-from tts.backends._steering import in_ids
+from tts.backends._vllm.checks import Checks
+from tts.backends._vllm.params import likeliest
+from tts.backends._vllm.stream import VLLMStream
 from tts.backends.prices import Prices, read_prices
 from tts.engine import (
     Engine,
@@ -46,30 +50,22 @@ from tts.engine import (
     resolve_model,
     weights_hash,
 )
+from tts.engine.adapters import chosen
+from tts.engine.grammar import Grammars
 from tts.engine.noise import is_known, noise_of
+from tts.engine.rest import When
 from tts.engine.steering import Entry
 from tts.engine.text import Reader, Text, tokenizer_identity
-from tts.errors import BackendError, CapabilityMissing, ConfigError, ContextTooLong, EngineDead
+from tts.errors import BackendError
 from tts.types import (
     Capability,
-    Chunk,
-    FinishReason,
     ModelInfo,
     Problem,
     Request,
     Segment,
+    Structure,
     Trajectory,
     Usage,
-)
-
-_CAPABILITIES = frozenset(
-    {
-        Capability.CONTINUATION,
-        Capability.TOKEN_IDS,
-        Capability.LOGPROBS,
-        Capability.SEEDS,
-        Capability.LOGITS_PROCESSORS,
-    }
 )
 
 
@@ -82,6 +78,8 @@ class VLLMBackend:
         prices: What the model costs, see `tts.backends.prices`.
         report: Told what takes long (a conversion, the start); by default a line on the terminal.
         hardware: The machine; looked at if it is not given.
+        adapter: Name of the LoRA adapter, among those in `engine.lora`, with which the model writes
+            and reads; None for none.
 
     Attributes:
         engine: The engine.
@@ -102,6 +100,7 @@ class VLLMBackend:
         prices: Prices | Mapping[str, Any] | None = None,
         report: Callable[[str], None] | None = None,
         hardware: Hardware | None = None,
+        adapter: str | None = None,
     ) -> None:
         report = report or Progress()
         config = read_config(engine).model_copy(update={"model": model})
@@ -112,17 +111,42 @@ class VLLMBackend:
         check(config, resolved, hardware, shape)
         tokenizer = tokenizer_identity(path)
         info = model_info(path, model, resolved.max_model_len, tokenizer)
-        self._model = read_prices(prices).on(info)
+        self._plain = self._model = read_prices(prices).on(info)
         self.text = Text(path, model, tokenizer, trust_remote_code=config.trust_remote_code)
         self.eos = eos_ids(path)
-        self._vocabulary = shape.vocabulary
+        grammars = Grammars(self.text, shape.vocabulary, resolved)
+        self._checks = Checks(self.text, self._model, shape.vocabulary, resolved, grammars)
         self.engine = Engine(resolved, report)
+        self._users: WeakSet[VLLMBackend] = WeakSet()  # of the engine, those not closed
+        self._wear(adapter)
+
+    def adapter(self, name: str | None) -> Self:
+        """The same model with another LoRA adapter, on the same engine.
+
+        Each adapter has an identity and cached prefixes of its own. The engine ends when all that
+        share it have been closed, or when one that was entered by `async with` is left.
+
+        Args:
+            name: One of those in `engine.lora`; None for the model without any.
+
+        Raises:
+            ConfigError: The engine has no such adapter.
+        """
+        other = copy(self)
+        other._wear(name)
+        return other
+
+    def _wear(self, name: str | None) -> None:
+        config = self.engine.config
+        found = chosen(config.adapters, name, config.place)
+        self._model = self._plain if found is None else found.on(self._plain)
+        self._checks = replace(self._checks, adapter=found, model=self._model)
+        self._users.add(self)
 
     @property
     def capabilities(self) -> frozenset[Capability]:
         """Everything but verifying; beside speculative decoding no logits processors."""
-        without = () if self.engine.config.steers else (Capability.LOGITS_PROCESSORS,)
-        return _CAPABILITIES.difference(without)
+        return self._checks.capabilities
 
     @property
     def model(self) -> ModelInfo:
@@ -137,12 +161,14 @@ class VLLMBackend:
     def provenance(self) -> dict[str, Any]:
         """What decides its outputs: hashes of weights and chat template, and all settings."""
         template = (self.text.chat_template or "").encode()
+        adapter = self._checks.adapter
         return {
             "model": self._model.name,
             "weights": self._weights,
             "tokenizer": self._model.tokenizer,
             "chat_template": hashlib.sha256(template).hexdigest()[:16],
             "engine": {k: v for k, v in self.engine.config.arguments.items() if k != "model"},
+            **({"adapter": {"name": adapter.name, "weights": adapter.digest}} if adapter else {}),
         }
 
     def identity(self) -> Mapping[str, Any]:
@@ -150,7 +176,9 @@ class VLLMBackend:
 
         The model's name and path say nothing about that, nor do sizes and schedules.
         """
-        checkpoint = identity_of(self.engine.config, self.text, self._weights)
+        adapter = self._checks.adapter
+        weights = self._weights if adapter is None else f"{self._weights}+{adapter.digest}"
+        checkpoint = identity_of(self.engine.config, self.text, weights)
         return {**checkpoint, "eos": sorted(self.eos)}
 
     @cached_property
@@ -176,7 +204,7 @@ class VLLMBackend:
 
     def open(self, request: Request) -> VLLMStream:
         """Start a decode at the entry of the returned block."""
-        return VLLMStream(self, request)
+        return VLLMStream(self.engine, self._checks, self.eos, request)
 
     def spells(self, text: str) -> bool:
         """Whether the model has tokens for all of a text."""
@@ -196,10 +224,10 @@ class VLLMBackend:
         ids = self.text.encode(problem, trajectory)
         start, new = len(ids), tuple(self.text.ids_in(given))
         ids.extend(new)
-        self._check_given(problem, start, new)
-        self._check(problem, ids, 1, top)
-        await self.engine.start()
-        flight = self.engine.peruse(ids, top)
+        self._checks.given(problem, start, new)
+        self._checks.fits(problem, ids, 1, top)
+        await self.engine.ready()
+        flight = self.engine.peruse(ids, top, self._checks.adapter)
         await flight.ended()
         if flight.values is None:
             error = BackendError(f"The engine of {self._model.name} was closed while it read.")
@@ -211,13 +239,14 @@ class VLLMBackend:
             tokens=new,
             tokenizer=self._model.tokenizer,
             logprobs=tuple(entry[token].logprob for token, entry in zip(new, entries, strict=True)),
-            top_logprobs=tuple(_likeliest(entry, top) for entry in entries) if top else None,
+            top_logprobs=tuple(likeliest(entry, top) for entry in entries) if top else None,
         )
         return segment, self._model.usage(len(ids), flight.cached_tokens, flight.generated)
 
     def noise(self, seed: int, places: Sequence[Sequence[int]]) -> list[list[float]] | None:
         """The noise of a draw; see `tts.protocols.KnowsNoise`."""
-        return noise_of(seed, places) if is_known() else None
+        drafted = "speculative_config" in self.engine.config.arguments  # other draws are made then
+        return noise_of(seed, places) if is_known() and not drafted else None
 
     async def start(self) -> None:
         """Start the engine; safe to call again, and from several tasks at once.
@@ -227,9 +256,48 @@ class VLLMBackend:
         """
         await self.engine.start()
 
+    async def pause(self, when: When = "drained") -> None:
+        """Send nothing new to the engine: requests wait until `resume`.
+
+        Args:
+            when: `drained`: those in flight go on to their ends, which is waited for; `now`: they
+                stand still where they are, and go on from there. Cached prefixes stay in any case.
+
+        Raises:
+            ConfigError: There is no such way, or the engine is asleep.
+            EngineDead: It has died meanwhile; what waits is not lost.
+        """
+        await self.engine.pause(when)
+
+    async def resume(self) -> None:
+        """Go on after `pause`; does nothing otherwise."""
+        await self.engine.resume()
+
+    async def sleep(self, level: int = 1) -> None:
+        """Pause, and give the GPU's memory back; needs `enable_sleep_mode` in the settings.
+
+        Args:
+            level: 1 moves the weights to main memory, 2 throws them away and reads them again.
+
+        Raises:
+            Unsupported: The engine lives on a processor, where this frees nothing.
+            ConfigError: It was not started for it, or is not running.
+        """
+        await self.engine.sleep(level)
+
+    async def wake(self) -> None:
+        """Take the memory again and go on, after `sleep`; does nothing otherwise.
+
+        Raises:
+            ConfigError: Another engine has taken the memory meanwhile; this one sleeps on.
+        """
+        await self.engine.wake()
+
     async def aclose(self) -> None:
-        """End the engine and its processes; safe to call again."""
-        await self.engine.aclose()
+        """End the engine and its processes, once all that share it are closed; safe to repeat."""
+        self._users.discard(self)
+        if not self._users:
+            await self.engine.aclose()
 
     async def __aenter__(self) -> Self:
         try:
@@ -240,59 +308,8 @@ class VLLMBackend:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._users.clear()
         await self.aclose()
-
-    def check_request(self, request: Request) -> list[int]:
-        """The ids to send for a request; a bad one is refused here, as it could kill the engine.
-
-        Raises:
-            ContextTooLong: Prompt and `max_tokens` do not fit the context.
-            ConfigError: Something else about it cannot be used.
-        """
-        ids = self.text.encode(request.problem, request.trajectory)
-        if request.max_tokens < 1:
-            raise ConfigError(f"max_tokens is {request.max_tokens}; it must be at least 1.")
-        self._check(request.problem, ids, request.max_tokens, request.logprobs or 0)
-        if "" in request.stop:
-            raise ConfigError("A stop string is empty.")
-        unseeded = request.seed is None and request.sampling.temperature > 0
-        if unseeded and self.engine.config.reproducible:
-            raise ConfigError(
-                f"Problem {request.problem.id!r}: a draw without a seed cannot be repeated.",
-                hint="Give the request a seed, or set model.engine.reproducible to false.",
-            )
-        return ids
-
-    def _check_given(self, problem: Problem, start: int, ids: Sequence[int]) -> None:
-        """Refuse a given text that the model cannot read behind `start` tokens."""
-        if not start:
-            raise ConfigError(f"The prompt of problem {problem.id!r} is empty.")
-        if not ids:
-            raise ConfigError(f"Problem {problem.id!r}: the text that is to be read is empty.")
-        if min(ids) < 0 or max(ids) >= (self._vocabulary or max(ids) + 1):
-            raise ConfigError(
-                f"Problem {problem.id!r}: a token of the text that is to be read lies outside the"
-                f" vocabulary of {self._model.name}.",
-                hint="Give the text without tokens, or with this model's own.",
-            )
-
-    def _check(self, problem: Problem, ids: Sequence[int], more: int, top: int) -> None:
-        """Refuse what does not fit, with `more` tokens to come and `top` likeliest ones wanted."""
-        name, context = self._model.name, self._model.context
-        if not ids:
-            raise ConfigError(f"The prompt of problem {problem.id!r} is empty.")
-        if len(ids) + more > context:
-            raise ContextTooLong(
-                f"Problem {problem.id!r}: {len(ids)} prompt tokens and {more} to generate exceed"
-                f" the context of {context} of {name}.",
-                hint="Lower max_tokens, shorten the prompt, or raise model.engine.max_model_len.",
-            )
-        if top > self.engine.config.max_logprobs:
-            raise ConfigError(
-                f"{top} log-probabilities a token were asked for, and max_logprobs is"
-                f" {self.engine.config.max_logprobs}.",
-                hint="Raise model.engine.max_logprobs.",
-            )
 
     def steering(self, request: Request) -> Entry:
         """What a request changes in the distribution of the next token.
@@ -301,175 +318,13 @@ class VLLMBackend:
             CapabilityMissing: The engine cannot be steered.
             ConfigError: What is asked for cannot be done with this tokenizer.
         """
-        if request.steering is None:
-            return Entry()
-        if not self.engine.config.steers:
-            raise CapabilityMissing(
-                "The request is steered, and vLLM has no logits processors of ours beside"
-                " speculative decoding.",
-                hint="Take speculative_config out of model.engine.extra, or leave out what steers.",
-            )
-        changes = in_ids(request.steering, self._known_id, self._vocabulary)
-        return Entry(tuple(changes.bias.items()), tuple(changes.temperatures.items()))
+        return self._checks.steering(request)
 
-    def _known_id(self, text: str) -> int | None:
-        """The token that a text is; some tokenizers have more than their model knows."""
-        token = self.text.inner_id(text)
-        return None if token is None or token >= (self._vocabulary or token + 1) else token
+    def check_structure(self, structure: Structure) -> None:
+        """Refuse a structure that the engine could not hold the model to.
 
-
-class VLLMStream:
-    """One decode under way."""
-
-    __slots__ = (
-        "_backend", "_decode", "_delivered", "_finish", "_prompt", "_reader", "_request", "_text",
-    )  # fmt: skip
-
-    def __init__(self, backend: VLLMBackend, request: Request) -> None:
-        self._backend = backend
-        self._request = request
-        self._delivered = 0  # tokens whose chunk has been made
-        self._text = ""
-        self._finish: FinishReason | None = None
-
-    async def __aenter__(self) -> Self:
-        backend, request = self._backend, self._request
-        self._prompt = backend.check_request(request)
-        params = _params(backend.text, request, backend.steering(request))
-        self._reader = Reader(backend.text, self._prompt)
-        await backend.engine.start()
-        self._decode = backend.engine.decode(self._prompt, params)
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        try:
-            await self._decode.close()
-        finally:
-            if self._finish is None:
-                self._read(self._reason() or "abort")
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Chunk:
-        if self._finish is not None:
-            raise StopAsyncIteration
-        while True:
-            await self._decode.news()
-            finish = self._reason()
-            if finish or (self._request.watch and len(self._decode.tokens) > self._delivered):
-                return self._read(finish)
-
-    @property
-    def usage(self) -> Usage:
-        """The cost so far; where the engine died and nobody had watched, its upper bound."""
-        return self._backend.model.usage(
-            len(self._prompt), self._decode.cached_tokens, self._generated()
-        )
-
-    @property
-    def trajectory(self) -> Trajectory:
-        """The prefix with what has been delivered so far; with everything after the block."""
-        start, decode = self._request.trajectory, self._decode
-        kept = self._delivered
-        segment = Segment(
-            self._text,
-            tokens=tuple(decode.tokens[:kept]),
-            tokenizer=self._backend.model.tokenizer,
-            logprobs=self._logprobs(0, kept),
-            top_logprobs=self._top_logprobs(0, kept),
-        )
-        return start.extend(
-            segment,
-            child=self._request.child,
-            clock=start.clock + self._generated(),
-            finish=self._finish,
-        )
-
-    def _generated(self) -> int:
-        decode = self._decode
-        if isinstance(decode.error, EngineDead) and not self._request.watch:
-            return self._request.max_tokens
-        return len(decode.tokens)
-
-    def _reason(self) -> FinishReason | None:
-        """Why the decode ended, in our words; None while it runs."""
-        decode = self._decode
-        if decode.finish == "stop":
-            # For the tokenizer's own end-of-sequence token the engine names no reason.
-            ended = decode.stop_reason is None or decode.stop_reason in self._backend.eos
-            return "stop" if ended else "step"
-        if decode.finish == "length":
-            return "length"
-        return "abort" if decode.finish else None
-
-    def _read(self, finish: FinishReason | None) -> Chunk:
-        """Make a chunk of everything that has arrived and not been delivered."""
-        # The token that ended the answer is charged, not kept: text may be appended later.
-        kept = len(self._decode.tokens) - (finish == "stop")
-        start = self._delivered
-        new = self._decode.tokens[start:kept]
-        text = self._reader.read(new, final=finish == "stop")
-        self._delivered = kept
-        self._text += text
-        self._finish = finish
-        logprobs, tops = self._logprobs(start, kept), self._top_logprobs(start, kept)
-        return Chunk(text, tuple(new), finish, logprobs, tops)
-
-    def _logprobs(self, start: int, stop: int) -> tuple[float, ...] | None:
-        if self._request.logprobs is None:
-            return None
-        tokens, entries = self._decode.tokens[start:stop], self._decode.logprobs[start:stop]
-        return tuple(entry[token].logprob for token, entry in zip(tokens, entries, strict=True))
-
-    def _top_logprobs(self, start: int, stop: int) -> tuple[Mapping[int, float], ...] | None:
-        most = self._request.logprobs
-        if not most:
-            return None
-        return tuple(_likeliest(entry, most) for entry in self._decode.logprobs[start:stop])
-
-
-def _likeliest(entry: Mapping[int, Any], most: int) -> Mapping[int, float]:
-    """The `most` likeliest ids of a position; the engine adds the drawn one if it is none."""
-    return {number: each.logprob for number, each in entry.items() if each.rank <= most}
-
-
-@cache
-def _vocabulary() -> tuple[Any, Any]:
-    """What vLLM says requests with; found once, as looking is slower than making a request."""
-    from vllm import SamplingParams
-    from vllm.sampling_params import RequestOutputKind
-
-    return SamplingParams, RequestOutputKind
-
-
-def _params(text: Text, request: Request, entry: Entry) -> Any:
-    """The request in vLLM's words. Without stop strings the engine makes no text at all."""
-    SamplingParams, RequestOutputKind = _vocabulary()
-    plan = text.stop_plan(request.stop)
-    kind = RequestOutputKind.DELTA if request.watch else RequestOutputKind.FINAL_ONLY
-    sampling = request.sampling
-    # Older versions than the one we were run with hand out every token.
-    coarse = request.watch and request.every > 1
-    known = "stream_interval" in SamplingParams.__struct_fields__
-    return SamplingParams(
-        temperature=sampling.temperature,
-        top_p=sampling.top_p,
-        top_k=sampling.top_k,
-        min_p=sampling.min_p,
-        max_tokens=request.max_tokens,
-        seed=request.seed,
-        logprobs=request.logprobs,
-        stop=list(plan.strings),
-        stop_token_ids=list(plan.ids),
-        detokenize=bool(plan.strings),
-        include_stop_str_in_output=bool(plan.strings),
-        output_kind=kind,
-        extra_args=entry.write(),
-        **({"stream_interval": request.every} if coarse and known else {}),
-    )
+        Raises:
+            CapabilityMissing: It has no grammars.
+            ConfigError: The structure cannot be used.
+        """
+        self._checks.words(structure)

@@ -13,7 +13,9 @@ COMMANDS = {
     "batch": "batch",
     "estimate": "estimate",
     "advise": "advise",
+    "tune": "tune",
     "calibrate": "calibrate",
+    "tune-sampling": "tune_sampling",
     "plan": "plan",
     "decisions": "decisions",
     "rescore": "rescore",
@@ -24,6 +26,7 @@ COMMANDS = {
     "power": "power",
     "quantize": "quantize",
     "audit": "audit",
+    "top": "top",
     "doctor": "doctor",
 }
 """The commands, and their modules in this room."""
@@ -35,7 +38,10 @@ Usage: tts COMMAND ...
   batch     answer the requests of a file, however many; the same command again goes on
   estimate  say what a run would cost in tokens, time and dollars, without a single request
   advise    say in which scheme to run a model, by memory, speed, cost and accuracy kept
+  tune      find the engine's settings that suit a workload best, by measuring
   calibrate find the threshold for a wanted share of the larger of two models
+  tune-sampling
+            find temperature, top_p and prompt for a model, strategy and task on a pilot set
   plan      choose a method by difficulty, from arms that have been run
   decisions take a run's decisions again, or ask what another controller would have done
   rescore   apply other votes, verifiers and graders to samples that are already there
@@ -47,6 +53,7 @@ Usage: tts COMMAND ...
   power     say how many problems a comparison needs
   quantize  make a checkpoint with fewer bits, and say what that costs in accuracy
   audit     say whether a model, engine or run behaves as a reference does, token by token
+  top       show the engines and runs of this machine as they go
   doctor    say what this machine can run, and what is missing
 
 `tts COMMAND --help` tells more; `tts --version` names the version.

@@ -28,6 +28,8 @@ NOT_AN_OUTCOME = (
     "claims",
     "tracker",
     "tracing",
+    "metrics",
+    "sampling_tuned_for",
 )
 """Fields that change no result: they stay out of the hash that keeps runs apart."""
 

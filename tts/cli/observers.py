@@ -1,4 +1,4 @@
-"""Who is told how a run goes: the display, and a tracker and traces if they were chosen."""
+"""Who is told how a run goes: the display; a tracker, traces and metrics if they were chosen."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from tts.evaluation.summary import Row
 from tts.types import Event
 
 if TYPE_CHECKING:
+    from tts.integrations.prometheus import Prometheus
     from tts.integrations.tracing import Tracing
     from tts.integrations.tracking import Chapter, Journal
 
@@ -57,12 +58,12 @@ class Observers:
     """Those of a command, all its jobs together; use it as a block.
 
     Args:
-        config: Of the first job; its `tracker` and `tracing` count for all.
+        config: Of the first job; its `tracker`, `tracing` and `metrics` count for all.
         works: What is to be evaluated.
         display: Is told in any case.
 
     Raises:
-        ConfigError: Tracker or traces cannot be had; nothing was spent.
+        ConfigError: Tracker, traces or metrics cannot be had; nothing was spent.
     """
 
     def __init__(self, config: Mapping[str, Any], works: Sequence[Work], display: Display) -> None:
@@ -75,6 +76,12 @@ class Observers:
                 hint="Set tracing=none, or executor=local.",
             )
         self._journal = self._opened(build("tracker", config.get("tracker")))
+        # Last, as it serves from now on.
+        self._metrics: Prometheus | None = build("metrics", config.get("metrics"))
+        if self._metrics is not None:
+            display.say(f"Metrics: {self._metrics.url}/metrics; `tts top` shows them.")
+            if any(work.arm.executor for work in works):
+                display.say("They show the progress, and not the engines of workers elsewhere.")
 
     def _opened(self, tracker: Any) -> Journal | None:
         if tracker is None:
@@ -90,6 +97,8 @@ class Observers:
         if self._journal is not None:
             self._chapters[id(work)] = chapter = self._journal.chapter()
             told.append(chapter)
+        if self._metrics is not None:
+            told.append(self._metrics.panel(str(work.job.folder)))
         if self._tracing is None:
             yield work.arm, Everyone(*told) if len(told) > 1 else self._display
             return
@@ -119,3 +128,5 @@ class Observers:
             self._journal.close()
         if self._tracing is not None:
             self._tracing.close()
+        if self._metrics is not None:
+            self._metrics.close()

@@ -82,11 +82,12 @@ def _made(
 def _devices(config: Mapping[str, Any]) -> int:
     """GPUs that the largest of the engines wants; they share them, see `tts.engine.memory`."""
     from tts.engine import detect
+    from tts.engine.layout import layout_of
 
     engines = [e for part in ("backend", "draft", "verifier") for e in _engines(config.get(part))]
     if not engines or not detect().is_cuda:
         return 0
-    return max(int(engine.get("tensor_parallel_size") or 1) for engine in engines)
+    return max(layout_of({**engine, **(engine.get("extra") or {})}).workers for engine in engines)
 
 
 def _engines(node: Any) -> Iterator[Mapping[str, Any]]:

@@ -10,6 +10,7 @@ from typing import Any, cast, get_args
 
 from tts.budget import Budget
 from tts.budget.limits import TOTAL, is_unlimited
+from tts.cli._tuned import check_tuned
 from tts.cli.build import build, integer
 from tts.cli.jobs import NOT_AN_OUTCOME, ArmConfig, Job
 from tts.errors import ConfigError
@@ -18,7 +19,7 @@ from tts.evaluation.trees import Keep
 from tts.executors import Executor
 from tts.protocols import AnswerFormat, Backend, Strategy, Verifier, Watcher
 from tts.solve import Setup
-from tts.tasks import Task
+from tts.tasks import RequestsTask, Task
 from tts.types import Capability, Sampling
 
 
@@ -40,6 +41,7 @@ class Workshop:
         self._backends: dict[str, Backend] = {}
         self._verifiers: dict[str, Verifier | None] = {}
         self._pools: dict[str, Any] = {}
+        self._sharing: dict[str, Any] = {}  # backends that lend their engine to other adapters
 
     def work(self, job: Job, arm: ArmConfig, *, open_ended: bool = False) -> Work:
         """Make all objects of an arm, and check that they fit each other.
@@ -58,8 +60,11 @@ class Workshop:
         self._tasks[key] = task
         concurrency = integer(config, "concurrency", 1)
         setup = self.setup(config, task.answers, task.max_tokens)
+        check_tuned(config, setup.backend, task.name, setup.strategy)
         if not open_ended:
             check(task, setup)
+        if isinstance(task, RequestsTask) and task.structured:
+            setup.check_structured()
         total = _total(config["total_budget"], setup)
         executor = self._executor(config, task, setup)
         if executor is not None:
@@ -73,6 +78,9 @@ class Workshop:
         if open_ended:  # wherever the file lies, and whatever it is called
             hidden = ("path", "name")
             outcome["task"] = {k: v for k, v in config["task"].items() if k not in hidden}
+        outcome.pop("structure", None)
+        if setup.structure is not None:  # what it says, wherever its file lies
+            outcome["structure"] = setup.structure.as_dict()
         outcome.pop("draft", None)
         if setup.draft is not None:
             outcome["draft"] = setup.draft.identity()
@@ -124,6 +132,7 @@ class Workshop:
             seed=seed,
             watchers=watchers,
             thinking=build("thinking", config["thinking"]),
+            structure=build("structure", config.get("structure")),
         )
 
     def _draft(self, strategy: Strategy, config: Mapping[str, Any]) -> Backend | None:
@@ -138,9 +147,22 @@ class Workshop:
     ) -> Backend:
         key = json.dumps([node, replay], sort_keys=True)
         if key not in self._backends:
-            backend: Backend = build(where, node)
-            self._backends[key] = _replayed(backend, replay)
+            self._backends[key] = _replayed(self._decoder(node, where), replay)
         return self._backends[key]
+
+    def _decoder(self, node: Mapping[str, Any], where: str) -> Backend:
+        """A backend by itself; those that differ in their adapter alone share an engine."""
+        from tts.engine.census import made_as
+
+        kin = json.dumps({**node, "adapter": None}, sort_keys=True)
+        if kin in self._sharing:
+            sibling: Backend = self._sharing[kin].adapter(node["adapter"])
+            return sibling
+        with made_as("draft" if where == "draft" else None):
+            made: Backend = build(where, _known(node))
+        if "adapter" in node and hasattr(made, "adapter"):
+            self._sharing[kin] = made
+        return made
 
     def _executor(self, config: Mapping[str, Any], task: Task, setup: Setup) -> Executor | None:
         """Where an arm is solved; those with one backend share their workers' engines."""
@@ -164,6 +186,14 @@ class Workshop:
 
 
 _PARTS = ("strategy", "budget", "controller")
+
+
+def _known(node: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A backend's node without an adapter that is none: a class of the user's may not know it.
+
+    He could not take the field out himself: Hydra deletes none that is null.
+    """
+    return {name: value for name, value in node.items() if name != "adapter" or value is not None}
 
 
 def _watchers(nodes: Mapping[str, Any]) -> tuple[Watcher, ...]:

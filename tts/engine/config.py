@@ -6,11 +6,13 @@ import difflib
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tts.engine.hardware import Hardware
+from tts.engine.layout import layout_of
+from tts.engine.speculative import Speculative
 from tts.errors import ConfigError
 
 
@@ -69,7 +71,29 @@ class EngineConfig(BaseModel):
         " `gpu_memory_utilization` and other engines leave (for a reward model 64 sequences, up to"
         " a tenth of the GPU).",
     )
+    threads: int | None = Field(
+        None,
+        ge=1,
+        description="Threads that compute, of each of an engine's workers. Unset: on a processor"
+        " as many as there are cores, the engine's default elsewhere. Says more than the variable"
+        " OMP_NUM_THREADS.",
+    )
     tensor_parallel_size: int = Field(1, ge=1, description="Devices that share each layer.")
+    pipeline_parallel_size: int = Field(
+        1, ge=1, description="Stages that the layers are divided into, each on devices of its own."
+    )
+    data_parallel_size: int = Field(
+        1, ge=1, description="Replicas of the whole, each on devices of its own."
+    )
+    distributed_executor_backend: Literal["mp", "ray", "uni"] | None = Field(
+        None,
+        description="What starts the workers: mp (processes of this machine), ray (a Ray cluster,"
+        " on GPUs), uni (none: one worker, in the engine's process). Unset: uni for one worker,"
+        " else mp.",
+    )
+    enable_sleep_mode: bool = Field(
+        False, description="Be able to sleep (`VLLMBackend.sleep`); on GPUs only."
+    )
     gpu_memory_utilization: float | None = Field(
         None,
         gt=0,
@@ -98,6 +122,16 @@ class EngineConfig(BaseModel):
         description="Answers that do not depend on what else the engine does, to the last bit:"
         " float32 arithmetic with the weights as stored, and products and attention of fixed shape."
         " Slower; needs a seed where tokens are drawn.",
+    )
+    lora: dict[str, str] = Field(
+        default_factory=dict,
+        description="LoRA adapters: the folder of each, by the name under which it is asked for"
+        " (`model.adapter`, `VLLMBackend.adapter`).",
+    )
+    speculative: Speculative | None = Field(
+        None,
+        description="Speculative decoding: `method`, `model`, `tokens`, `longest`, `shortest`; see"
+        " docs/engine.md. Unset: none.",
     )
     trust_remote_code: bool = Field(
         False, description="Run Python code that comes with the checkpoint."
@@ -133,7 +167,10 @@ def read_config(values: EngineConfig | Mapping[str, Any] | None) -> EngineConfig
 
 
 def environment(
-    hardware: Hardware, arguments: Mapping[str, Any], current: Mapping[str, str]
+    hardware: Hardware,
+    arguments: Mapping[str, Any],
+    current: Mapping[str, str],
+    threads: int | None = None,
 ) -> dict[str, str | None]:
     """Variables for the engine's processes; what the user has set himself stays as it is.
 
@@ -141,7 +178,9 @@ def environment(
         hardware: The machine.
         arguments: Of the engine.
         current: The present environment.
+        threads: That compute, if the settings say how many.
     """
+    told: dict[str, str | None] = {} if threads is None else {"OMP_NUM_THREADS": str(threads)}
     wanted: dict[str, str | None] = {
         # The engine is started from a process with threads and an event loop: never fork it.
         "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
@@ -150,15 +189,15 @@ def environment(
         "PYTHONWARNINGS": "ignore",
     }
     if hardware.is_cuda:
-        return {name: value for name, value in wanted.items() if name not in current}
+        return {name: value for name, value in wanted.items() if name not in current} | told
     wanted |= {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": str(hardware.cores)}
     if arguments.get("enforce_eager"):
         # Else the first request with log-probabilities or top-k waits 5 to 15 s for a compiler.
         wanted["TORCHDYNAMO_DISABLE"] = "1"
-    if arguments.get("tensor_parallel_size", 1) == 1:
+    if layout_of(arguments).inside:
         # The model then runs inside the engine's own process: one process less, 12 s sooner up.
         wanted["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
-    chosen = {name: value for name, value in wanted.items() if name not in current}
+    chosen = {name: value for name, value in wanted.items() if name not in current} | told
     openmp = Path(sys.prefix) / "lib" / "libiomp5.so"
     preloaded = current.get("LD_PRELOAD", "")
     if openmp.exists() and "omp" not in preloaded:

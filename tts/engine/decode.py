@@ -20,18 +20,24 @@ class Decode(Flight):
 
     __slots__ = ("finish", "logprobs", "stop_reason", "tokens")
 
-    def __init__(self, llm: Any, prompt: list[int], params: Any, request_id: str) -> None:
+    def __init__(
+        self, llm: Any, prompt: list[int], params: Any, request_id: str, lora: Any = None
+    ) -> None:
         self.tokens: list[int] = []
         self.logprobs: list[Any] = []
         self.finish: str | None = None
         self.stop_reason: int | str | None = None
-        outputs = llm.generate(in_ids(prompt), params, request_id)
+        outputs = llm.generate(in_ids(prompt), params, request_id, lora_request=lora)
         super().__init__(llm, request_id, outputs)
 
     @property
     def complete(self) -> bool:
         """Whether the engine has given a reason for the end."""
         return self.finish not in (None, "error")
+
+    @property
+    def _reason(self) -> str | None:
+        return self.finish
 
     def _take(self, output: Any) -> None:
         piece = output.outputs[0]

@@ -31,6 +31,10 @@ class Encode(Flight):
         """Whether the values are here."""
         return self.values is not None
 
+    @property
+    def _reason(self) -> str | None:
+        return "abort" if self.values is not None and not self.values.size else None
+
     def _take(self, output: Any) -> None:
         self.values = output.outputs.data.float().numpy()
         self.cached_tokens = output.num_cached_tokens or 0

@@ -15,17 +15,22 @@ import atexit
 import itertools
 import logging
 from dataclasses import replace
+from functools import partial
 from typing import Any, Self, TypeVar
 
+from tts.engine.adapters import Adapter
+from tts.engine.census import State, enter, leave, place
 from tts.engine.decode import Decode
 from tts.engine.encode import Encode
 from tts.engine.flight import Flight
 from tts.engine.heap import HEAP
-from tts.engine.launch import Report, end, launch
+from tts.engine.launch import Report, end, launch, load_adapters
 from tts.engine.memory import Tenant, tenants
+from tts.engine.neighbours import claim, release
 from tts.engine.perusal import Perusal
 from tts.engine.progress import Progress
 from tts.engine.resolved import ResolvedConfig
+from tts.engine.rest import Rest, When
 from tts.engine.stats import EngineStats
 from tts.errors import BackendError, ConfigError, EngineDead
 
@@ -44,6 +49,8 @@ class Engine:
     Attributes:
         config: Its settings.
         stats: What it has done.
+        number: Of the engine in this process, from 0.
+        role: What it is for: `policy`, `reward` or `draft`.
     """
 
     def __init__(self, config: ResolvedConfig, report: Report | None = None) -> None:
@@ -58,6 +65,24 @@ class Engine:
         self._live: set[Flight] = set()
         self._tenant = Tenant(config.footprint)
         self._tenant.move_in()
+        self.number, self.role = place(config.role)
+        claims = partial(claim, self.number, config)
+        self._rest = Rest(config, self.stats, self._tenant, self._live, claims)
+        enter(self)  # last, as others look at it from now on
+
+    @property
+    def state(self) -> State:
+        """What it is at; may be asked from any thread."""
+        llm = self._llm
+        if llm is not None and llm.errored:
+            return "dead"
+        if self._rest.asleep:
+            return "asleep"
+        if self._rest.paused:
+            return "paused"
+        if llm is not None:
+            return "running"
+        return "starting" if self._starting is not None and self._starting.locked() else "stopped"
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -76,10 +101,22 @@ class Engine:
         """
         await self.client()
 
+    async def ready(self) -> None:
+        """Wait until it runs and takes requests, for one that is sent right after.
+
+        Raises:
+            As `start`.
+        """
+        while True:
+            await self._rest.passed()
+            await self.client()
+            if not self._rest.paused:  # it may have been paused while it was started
+                return
+
     async def client(self) -> Any:
         """The running `AsyncLLM`, started if it must be. Raises as `start` does."""
-        llm = self._llm
-        if llm is not None and not llm.errored and self._loop is asyncio.get_running_loop():
+        llm, here = self._llm, self._loop is asyncio.get_running_loop()
+        if llm is not None and here and not (self._closed or llm.errored):
             return llm
         self._check_loop()
         assert self._starting is not None
@@ -99,9 +136,13 @@ class Engine:
         share = self._tenant.settle(others)
         config = replace(self.config, arguments={**self.config.arguments, **share})
         try:
-            return await launch(config, self.stats, self._report)
+            claim(self.number, self.config, self._tenant.taken or 0.0)
+            llm = await launch(config, self.stats, self._report)
+            await load_adapters(llm, config)
+            return llm
         except BaseException:
             self._tenant.taken = None
+            release(self.number)
             raise
 
     def _check_loop(self) -> None:
@@ -131,18 +172,40 @@ class Engine:
         self.stats.running = self.stats.waiting = 0
         _LOG.warning("the engine has died; it is started again, once")
 
-    def decode(self, prompt: list[int], params: Any) -> Decode:
+    async def pause(self, when: When = "drained") -> None:
+        """Send nothing new; see `tts.engine.rest.Rest.pause`. Raises as it does."""
+        self._check_loop()
+        await self._rest.pause(self._llm, when)
+
+    async def resume(self) -> None:
+        """Go on after `pause`; does nothing otherwise. Raises as `Rest.resume` does."""
+        self._check_loop()
+        await self._rest.resume(self._llm)
+
+    async def sleep(self, level: int = 1) -> None:
+        """Give the GPU's memory back; see `tts.engine.rest.Rest.sleep`. Raises as it does."""
+        self._check_loop()
+        await self._rest.sleep(self._llm, level)
+
+    async def wake(self) -> None:
+        """Go on after `sleep`; does nothing otherwise. Raises as `Rest.wake` does."""
+        self._check_loop()
+        await self._rest.wake(self._llm)
+
+    def decode(self, prompt: list[int], params: Any, adapter: Adapter | None = None) -> Decode:
         """Send a request that generates; the engine must have been started.
 
         Args:
             prompt: Token ids, at least one; together with `max_tokens` within `max_model_len`.
             params: A `vllm.SamplingParams` that has been checked: a bad request can kill the
                 engine, and with it all others.
+            adapter: One of the engine's; None for the model without any.
 
         Raises:
             EngineDead: It is not running.
         """
-        return self._followed(Decode(self._running(), prompt, params, self._next_id()))
+        lora = adapter and adapter.request()
+        return self._followed(Decode(self._running(), prompt, params, self._next_id(), lora))
 
     def encode(self, prompt: list[int], params: Any) -> Encode:
         """Send a request for a pooling model's values; the engine must have been started.
@@ -156,18 +219,20 @@ class Engine:
         """
         return self._followed(Encode(self._running(), prompt, params, self._next_id()))
 
-    def peruse(self, ids: list[int], top: int) -> Perusal:
+    def peruse(self, ids: list[int], top: int, adapter: Adapter | None = None) -> Perusal:
         """Send a request that reads; the engine must have been started.
 
         Args:
             ids: Token ids of the vocabulary, at least two and fewer than `max_model_len`.
             top: Of how many of the likeliest tokens the values are wanted at every place, 0 to
                 `max_logprobs`.
+            adapter: One of the engine's; None for the model without any.
 
         Raises:
             EngineDead: It is not running.
         """
-        return self._followed(Perusal(self._running(), ids, top, self._next_id()))
+        lora = adapter and adapter.request()
+        return self._followed(Perusal(self._running(), ids, top, self._next_id(), lora))
 
     def _running(self) -> Any:
         if self._llm is None:
@@ -185,6 +250,7 @@ class Engine:
 
     def _forget(self, flight: Flight) -> None:
         self._live.discard(flight)
+        self.stats.finished[flight.ending] += 1
         self.stats.requests = len(self._live)
         if not self._live:  # an idle engine takes no step, so it says nothing of its idleness
             self.stats.running = self.stats.waiting = 0
@@ -192,6 +258,8 @@ class Engine:
     async def aclose(self) -> None:
         """Abort what is in flight, and end the engine's processes; safe to call again."""
         self._closed = True
+        self._rest.end()
+        leave(self)
         try:
             if self._starting is not None and self._loop is asyncio.get_running_loop():
                 async with self._starting:
@@ -206,6 +274,7 @@ class Engine:
         """Stop the processes; also called at interpreter exit, where no loop runs any more."""
         llm, self._llm = self._llm, None
         self._tenant.taken = None
+        release(self.number)
         if llm is None:
             return
         atexit.unregister(self._kill)

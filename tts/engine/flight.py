@@ -41,7 +41,7 @@ class Flight(ABC):
         error: What ended it, if a fault did.
     """
 
-    __slots__ = ("_llm", "_news", "_request_id", "_task", "cached_tokens", "error")
+    __slots__ = ("_called_off", "_llm", "_news", "_request_id", "_task", "cached_tokens", "error")
 
     def __init__(self, llm: Any, request_id: str, outputs: AsyncIterator[Any]) -> None:
         self._llm = llm
@@ -49,6 +49,7 @@ class Flight(ABC):
         self._news = asyncio.Event()
         self.cached_tokens = 0
         self.error: TTSError | None = None
+        self._called_off = False
         self._task = asyncio.create_task(self._pump(outputs))
 
     @abstractmethod
@@ -68,6 +69,20 @@ class Flight(ABC):
     def done(self) -> bool:
         """Whether it has ended, well or not."""
         return self._task.done()
+
+    @property
+    def ending(self) -> str:
+        """How it ended, in vLLM's words; those that a fault ended are errors."""
+        return "error" if self.error is not None else self._reason or "stop"
+
+    @property
+    def _reason(self) -> str | None:
+        """VLLM's finish reason, where it gives one."""
+        return None
+
+    async def over(self) -> None:
+        """Wait until it has ended, well or not; leaves it alone if this is cancelled."""
+        await asyncio.wait({self._task})
 
     async def news(self) -> None:
         """Wait until there is another output, or the end. May be cancelled without loss.
@@ -111,6 +126,7 @@ class Flight(ABC):
             raise cancelled
 
     async def _abort(self) -> None:
+        self._called_off = True
         # An abort that overtakes its own request is lost, so it is said again until it is heard.
         for _ in range(_ABORT_TIMES):
             with contextlib.suppress(Exception):  # a dead engine ends the pump by itself
@@ -128,13 +144,17 @@ class Flight(ABC):
                 self._news.set()
             if not self.complete:
                 self.error = BackendError("The engine ended a request without saying why.")
+            elif self._reason == "abort" and not self._called_off:
+                self.error = BackendError(
+                    "The engine has called off a request by itself: its process was told to end."
+                )
         except Exception as error:
-            self.error = _translate(error)
+            self.error = translate(error)
         finally:
             self._news.set()
 
 
-def _translate(error: Exception) -> TTSError:
+def translate(error: Exception) -> TTSError:
     """Our name for a fault of vLLM's. Its classes have moved between versions, their names not."""
     names = {base.__name__ for base in type(error).__mro__}
     if "EngineDeadError" in names:

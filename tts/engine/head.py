@@ -95,7 +95,7 @@ def check_head(path: Path, name: str) -> Head:
             " values.",
             hint=f"A reward model's architecture ends in one of {', '.join(_ENDINGS)}.",
         )
-    sizes = _weight_sizes(path)
+    sizes = weight_sizes(path)
     if head != "language" and sizes:
         _check_weights(name, config, sizes)
     return head
@@ -125,13 +125,15 @@ def _architecture(config: Mapping[str, Any]) -> str:
     return next(iter(config.get("architectures") or ()), "")
 
 
-def _weight_sizes(path: Path) -> dict[str, list[int]]:
+def weight_sizes(path: Path) -> dict[str, list[int]]:
     """Sizes of all weights by name; empty for weights that are not in safetensors files."""
     sizes: dict[str, list[int]] = {}
     for file in sorted(path.glob("*.safetensors")):
         with file.open("rb") as data:
             try:
                 (length,) = struct.unpack("<Q", data.read(8))
+                if length > file.stat().st_size:
+                    raise ValueError("the header is longer than the file")
                 header = json.loads(data.read(length))
             except (struct.error, ValueError) as error:
                 raise ModelNotFound(

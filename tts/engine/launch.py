@@ -36,7 +36,7 @@ _TICK_SECONDS = 0.1
 _REPORT_SECONDS = 1.0
 _GRACE_SECONDS = 0.5
 _DEATH_SECONDS = 5.0
-_IMPORT = threading.Lock()  # two threads that import vLLM at once meet its cycles half way
+IMPORTING = threading.Lock()  # two threads that import vLLM at once meet its cycles half way
 
 Report = Callable[[str], None]
 
@@ -80,6 +80,29 @@ async def launch(config: ResolvedConfig, stats: EngineStats, report: Report) -> 
     return thread.result()
 
 
+async def load_adapters(llm: Any, config: ResolvedConfig) -> None:
+    """Have an engine that has come up load its adapters; if it cannot, it is ended.
+
+    One that cannot be loaded would end its process at the first request.
+
+    Raises:
+        EngineStartFailed: One of them cannot be loaded.
+    """
+    try:
+        for adapter in config.adapters:
+            try:
+                await llm.add_lora(adapter.request())
+            except Exception as error:  # of vLLM's, from another process
+                why = (str(error).strip() or type(error).__name__).splitlines()[-1].rstrip(".")
+                raise EngineStartFailed(
+                    f"{config.place}.lora.{adapter.name}: vLLM cannot load it: {why}.",
+                    hint="See that it was trained on this model, and that vLLM knows its layers.",
+                ) from error
+    except BaseException:
+        await asyncio.to_thread(end, llm)
+        raise
+
+
 class _Build:
     """Builds an engine when it is called, in a thread of its own."""
 
@@ -96,7 +119,7 @@ class _Build:
         log = engine_log()
         wanted = {**self._config.environment, **log.environment(), OWNER: str(os.getpid())}
         with SURROUNDINGS.held(wanted):
-            with _IMPORT:
+            with IMPORTING:
                 log.hush()
                 from vllm.engine.arg_utils import AsyncEngineArgs
                 from vllm.v1.engine.async_llm import AsyncLLM

@@ -65,6 +65,7 @@ class Tenant:
     def __init__(self, footprint: Footprint) -> None:
         self.footprint = footprint
         self.taken: float | None = None
+        self._awake: float | None = None  # what it takes when it does not sleep
 
     def move_in(self) -> None:
         """Be known to the engines that are made from now on."""
@@ -74,6 +75,34 @@ class Tenant:
         """Take nothing any more, and never again."""
         self.taken = None
         _TENANTS.discard(self)
+
+    def lie_down(self) -> None:
+        """Give back weights and cache, and keep what the engine's processes take besides."""
+        if self.taken is not None:
+            self._awake, self.taken = self.taken, self.footprint.beside
+
+    def get_up(self, others: Sequence[Tenant]) -> None:
+        """Take again what was given back.
+
+        Args:
+            others: Engines on the same device.
+
+        Raises:
+            ConfigError: They have taken it meanwhile.
+        """
+        if self.taken is None or self._awake is None:
+            return
+        name, device = self.footprint.name, self.footprint.device
+        there = {t.footprint.name: t.taken for t in others if t.taken is not None}
+        taken = sum(t.taken for t in others if t.taken is not None)
+        if self._awake + taken > device:
+            words = ", ".join(f"{each} has {gib:.1f} GiB" for each, gib in there.items())
+            raise ConfigError(
+                f"{name} cannot wake: it needs {self._awake:.1f} GiB of a GPU of {device:.0f} GiB,"
+                f" and {words}.",
+                hint="Put one of them to sleep, or close it, first.",
+            )
+        self.taken, self._awake = self._awake, None
 
     def settle(self, others: Sequence[Tenant]) -> dict[str, float]:
         """Take memory, now that the engine starts.

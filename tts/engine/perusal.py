@@ -21,6 +21,7 @@ class Perusal(Flight):
         ids: What is read, at least two tokens and fewer than `max_model_len`.
         top: Of how many of the likeliest tokens the values are wanted at every place, at least 0.
         request_id: Of the request, unique to it.
+        lora: A `vllm.lora.request.LoRARequest`, if an adapter is to read.
 
     Attributes:
         values: For each token but the first vLLM's mapping from id to `Logprob`: the token itself
@@ -30,17 +31,23 @@ class Perusal(Flight):
 
     __slots__ = ("_finish", "generated", "values")
 
-    def __init__(self, llm: Any, ids: list[int], top: int, request_id: str) -> None:
+    def __init__(
+        self, llm: Any, ids: list[int], top: int, request_id: str, lora: Any = None
+    ) -> None:
         self.values: list[Mapping[int, Any]] | None = None
         self.generated = 0
         self._finish: str | None = None
-        outputs = llm.generate(in_ids(ids), _params(top), request_id)
+        outputs = llm.generate(in_ids(ids), _params(top), request_id, lora_request=lora)
         super().__init__(llm, request_id, outputs)
 
     @property
     def complete(self) -> bool:
         """Whether the engine has given a reason for the end."""
         return self._finish not in (None, "error")
+
+    @property
+    def _reason(self) -> str | None:
+        return self._finish
 
     def _take(self, output: Any) -> None:
         piece = output.outputs[0]

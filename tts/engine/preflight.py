@@ -13,9 +13,11 @@ from collections.abc import Sequence
 from tts.engine._schemes.refusal import check_cache, check_scheme
 from tts.engine.config import EngineConfig
 from tts.engine.hardware import Hardware, has_operator
+from tts.engine.layout import check_layout, layout_of
 from tts.engine.memory import Tenant, beside, shares, tenants
 from tts.engine.reproducible import check_reproducible
 from tts.engine.resolved import ResolvedConfig
+from tts.engine.rest import check_sleep
 from tts.engine.schemes import Operator
 from tts.engine.shape import Shape
 from tts.errors import ConfigError, ModelNotFound, Unsupported
@@ -57,6 +59,7 @@ def check(
             f"{config.model} is a reward model: it gives values, and writes nothing.",
             hint="Let a verifier use it, and take a language model to write.",
         )
+    _check_company(config, resolved)
     if config.reproducible:
         check_reproducible(config, resolved, hardware, shape)
     _check_lengths(config, resolved, shape)
@@ -64,13 +67,35 @@ def check(
     check_scheme(config, resolved, hardware, shape, operator)
     check_cache(config, resolved, hardware, shape)
     others = tenants(on_gpu=hardware.is_cuda) if others is None else others
+    check_layout(layout_of(resolved.arguments), config.model, hardware, shape)
+    if config.enable_sleep_mode:
+        check_sleep(resolved)
     if hardware.is_cuda:
-        _check_gpus(config, resolved, hardware, shape)
+        _check_weights(config, resolved, hardware)
         if others:
             shares([*others, Tenant(resolved.footprint)])
     else:
-        _check_processor(config, shape)
+        _check_processor(config, hardware, shape)
         _check_memory(resolved, hardware, others)
+
+
+def _check_company(config: EngineConfig, resolved: ResolvedConfig) -> None:
+    """Refuse adapters and drafts beside what they cannot be had with."""
+    others = {
+        "a reward model": resolved.role != "policy",
+        "the reproducible mode": config.reproducible,
+        "extra.speculative_config": "speculative_config" in config.extra,
+    }
+    for name, there, refused in (
+        ("lora", bool(config.lora), ("a reward model", "the reproducible mode")),
+        ("speculative", config.speculative is not None, tuple(others)),
+    ):
+        for other in refused:
+            if there and others[other]:
+                raise ConfigError(
+                    f"{resolved.place}.{name} cannot be had with {other}.",
+                    hint="Leave one of them out.",
+                )
 
 
 def _check_lengths(config: EngineConfig, resolved: ResolvedConfig, shape: Shape) -> None:
@@ -97,7 +122,13 @@ def _check_dtype(config: EngineConfig) -> None:
         )
 
 
-def _check_processor(config: EngineConfig, shape: Shape) -> None:
+def _check_processor(config: EngineConfig, hardware: Hardware, shape: Shape) -> None:
+    if (config.threads or 0) > hardware.cores:
+        raise Unsupported(
+            f"threads is {config.threads}, and this machine has {hardware.cores} cores: threads"
+            " that share a core wait for each other.",
+            hint=f"Set threads to {hardware.cores} or less.",
+        )
     if config.block_size and config.block_size % 32:
         raise Unsupported(
             f"block_size is {config.block_size}; on a processor it must be a multiple of 32.",
@@ -130,25 +161,13 @@ def _check_memory(resolved: ResolvedConfig, hardware: Hardware, others: Sequence
         )
 
 
-def _check_gpus(
-    config: EngineConfig, resolved: ResolvedConfig, hardware: Hardware, shape: Shape
-) -> None:
-    devices = config.tensor_parallel_size
-    if devices > hardware.cuda_devices:
-        raise ConfigError(
-            f"tensor_parallel_size is {devices}, and this machine has {hardware.cuda_devices}"
-            " CUDA device(s)."
-        )
-    if shape.query_heads % devices:
-        raise ConfigError(
-            f"tensor_parallel_size {devices} does not divide the {shape.query_heads} attention"
-            f" heads of {config.model}."
-        )
+def _check_weights(config: EngineConfig, resolved: ResolvedConfig, hardware: Hardware) -> None:
     weights = resolved.footprint.weights
     room = hardware.cuda_memory_gib * (config.gpu_memory_utilization or 0.9)
     if weights > room:
         raise ConfigError(
             f"The weights of {config.model} take {weights:.1f} GiB on each device, and"
             f" {room:.1f} GiB of it may be used.",
-            hint="Raise tensor_parallel_size, or take a smaller or a quantised model.",
+            hint="Raise tensor_parallel_size or pipeline_parallel_size, or take a smaller or a"
+            " quantised model.",
         )

@@ -103,6 +103,8 @@ def _contradictions(config: EngineConfig) -> dict[str, Any]:
         "kv_cache_dtype": (config.kv_cache_dtype, ("auto", "float32")),
         "enforce_eager": (config.enforce_eager, (None, True)),
         "tensor_parallel_size": (config.tensor_parallel_size, (1,)),
+        "pipeline_parallel_size": (config.pipeline_parallel_size, (1,)),
+        "data_parallel_size": (config.data_parallel_size, (1,)),
     }
     found = {name: value for name, (value, fine) in said.items() if value not in fine}
     return found | {

@@ -1,8 +1,8 @@
 """From what the user said to what the engine is given.
 
-`resolve` is pure but for a look at the environment: settings, machine and model in, concrete
-settings out. The presets for a machine without a GPU are what decides between usable and useless
-there:
+`resolve` is pure but for a look at the environment and at the folders of adapters: settings,
+machine and model in, concrete settings out. The presets for a machine without a GPU are what
+decides between usable and useless there:
 
 * float32, since bfloat16 is emulated without AVX-512-BF16 or AMX (a fifth of the speed);
 * blocks of 32 tokens: only full blocks are shared, and with the engine's default of 128 the short
@@ -19,9 +19,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from tts.engine.adapters import Adapter, arguments_of, read_adapters, reserved_params
 from tts.engine.config import EngineConfig, environment
 from tts.engine.guard import QUALIFIED_NAME
 from tts.engine.hardware import GIB, Hardware
+from tts.engine.layout import layout_of
 from tts.engine.memory import Footprint
 from tts.engine.reproducible import METHOD, forced_arguments, forced_variables
 from tts.engine.schemes import (
@@ -33,7 +35,8 @@ from tts.engine.schemes import (
     token_bytes,
     weight_bytes,
 )
-from tts.engine.shape import Shape
+from tts.engine.shape import Shape, item_bytes
+from tts.engine.speculative import speculation
 from tts.engine.steering import PROCESSOR
 from tts.engine.surroundings import SURROUNDINGS
 
@@ -48,6 +51,12 @@ _REWARD_CACHE_GIB = 1.0  # most of it that is taken unasked
 _REWARD_PART = 0.1  # of a GPU, the most that a reward model's cache takes unasked
 _ENGINE_GIB = 1.5  # code, libraries and buffers of the engine's process, measured on a processor
 _MOST_GPU_GIB, _GPU_PART = 4.0, 0.05  # the same on a GPU, as a part of it and at most
+
+# One library of grammars: left to itself, vLLM takes whichever the first request needs, and has
+# every later one make do with that. And no white space in JSON: a weak model can write that until
+# its tokens run out.
+GRAMMARS = {"backend": "xgrammar", "disable_any_whitespace": True}
+DRAFTING = "tts.engine.drafting.Drafting"
 
 Role = Literal["policy", "reward"]
 """What an engine is for: to write, or to judge what was written."""
@@ -69,6 +78,7 @@ class ResolvedConfig:
         role: What the engine is for.
         footprint: Memory that it takes.
         scheme: Format of weights and activations; None if it is not a known one.
+        adapters: LoRA adapters, in the order of their numbers.
     """
 
     model: str
@@ -82,6 +92,7 @@ class ResolvedConfig:
     role: Role
     footprint: Footprint
     scheme: Scheme | None = None
+    adapters: tuple[Adapter, ...] = ()
 
     @property
     def place(self) -> str:
@@ -98,6 +109,12 @@ class ResolvedConfig:
         """Whether requests can change the distribution of the next token."""
         return PROCESSOR in (self.arguments.get("logits_processors") or ())
 
+    @property
+    def grammars(self) -> str:
+        """The library that holds answers to a structure; empty if none can be."""
+        said = self.arguments.get("structured_outputs_config") or {}
+        return str(said.get("backend", "auto")) if said else ""
+
 
 def resolve(
     config: EngineConfig, hardware: Hardware, path: Path, shape: Shape, role: Role = "policy"
@@ -112,7 +129,8 @@ def resolve(
         role: What the engine is for.
 
     Raises:
-        ConfigError: There is no such scheme, or data type and quantisation say another one.
+        ConfigError: There is no such scheme, data type and quantisation say another one, or an
+            adapter cannot be used.
     """
     config = spelt_out(config, shape)
     length = config.max_model_len or (
@@ -124,7 +142,8 @@ def resolve(
     preset = {} if hardware.is_cuda else _on_cpu(config, hardware, shape, length, dtype, role)
     if role == "reward":
         preset |= _scoring(shape)
-    ours = {"model", "extra", "kv_cache_gib", "reproducible", "scheme"}
+    ours = {"model", "extra", "kv_cache_gib", "reproducible", "scheme", "threads", "lora",
+            "speculative"}  # fmt: skip
     chosen = {
         name: value for name, value in config.model_dump(exclude=ours).items() if value is not None
     }
@@ -140,10 +159,19 @@ def resolve(
     }
     if config.reproducible:
         arguments |= forced_arguments()
+    if role == "policy":
+        arguments["structured_outputs_config"] = dict(GRAMMARS)
+    adapters = read_adapters(config.lora, path, shape)
+    arguments |= arguments_of(adapters, on_cuda=hardware.is_cuda)
+    drafts = speculation(config.speculative, path, shape)
+    if drafts is not None:
+        arguments["speculative_config"] = dict(drafts.words)
     arguments |= config.extra
     if role == "policy" and not arguments.get("speculative_config"):  # vLLM refuses it beside that
         arguments["logits_processors"] = [*(arguments.get("logits_processors") or ()), PROCESSOR]
-    variables = environment(hardware, arguments, SURROUNDINGS.own())
+    if arguments.get("speculative_config") and not hardware.is_cuda and not config.reproducible:
+        arguments["worker_extension_cls"] = DRAFTING
+    variables = environment(hardware, arguments, SURROUNDINGS.own(), config.threads)
     if config.reproducible:
         variables |= forced_variables(on_cuda=hardware.is_cuda)
     return ResolvedConfig(
@@ -156,8 +184,11 @@ def resolve(
         environment=variables,
         on_cuda=hardware.is_cuda,
         role=role,
-        footprint=_footprint(config, hardware, shape, arguments, role, scheme),
+        footprint=_footprint(
+            config, hardware, shape, arguments, role, scheme, drafts.weight_bytes if drafts else 0
+        ),
         scheme=scheme,
+        adapters=adapters,
     )
 
 
@@ -221,20 +252,25 @@ def _footprint(
     arguments: Mapping[str, Any],
     role: Role,
     scheme: Scheme | None,
+    beside: int,
 ) -> Footprint:
-    """The memory that an engine will take."""
+    """The memory that an engine will take, with `beside` bytes of a drafting model."""
     length = int(arguments["max_model_len"])
     dtype = _loaded(str(arguments["dtype"]), hardware, shape)
-    devices = config.tensor_parallel_size if hardware.is_cuda else 1
+    layout = layout_of(arguments)
+    # On GPUs of each device; on a processor of all processes together, each with a cache.
+    devices = layout.pieces if hardware.is_cuda else 1 / layout.data
+    caches = 1 if hardware.is_cuda else layout.workers
     form = _format(config)
     least = sequences_gib(shape, length, 1, dtype, form) / devices
     cache = arguments.get("kv_cache_memory_bytes")
     kept = "auto" if config.reproducible else dtype
+    extra = beside + reserved_params(arguments, shape) * item_bytes(dtype)
     found = Footprint(
         name=config.model,
-        weights=weight_bytes(scheme, shape, kept) / GIB / devices,
-        beside=_ENGINE_GIB,
-        cache=None if cache is None else cache / GIB,
+        weights=(weight_bytes(scheme, shape, kept) + extra) / GIB / devices,
+        beside=_ENGINE_GIB * caches,
+        cache=None if cache is None else cache / GIB * caches,
         least=least,
     )
     if not hardware.is_cuda:

@@ -136,6 +136,14 @@ class RewardEngine:
         """
         await self._engine.start()
 
+    async def sleep(self, level: int = 1) -> None:
+        """Give the GPU's memory back until `wake`; see `tts.engine.rest.Rest.sleep`."""
+        await self._engine.sleep(level)
+
+    async def wake(self) -> None:
+        """Go on after `sleep`; see `tts.engine.rest.Rest.wake`."""
+        await self._engine.wake()
+
     async def aclose(self) -> None:
         """End the engine and its processes; safe to call again."""
         await self._engine.aclose()
@@ -180,7 +188,7 @@ class RewardEngine:
             use_activation=False,
             skip_reading_prefix_cache=self.head == "token" and not reuse,
         )
-        await self._engine.start()
+        await self._engine.ready()
         flight = self._engine.encode(list(ids), params)
         await flight.ended()
         if flight.values is None or not flight.values.size:
@@ -218,7 +226,7 @@ class RewardEngine:
             detokenize=False,
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
-        await self._engine.start()
+        await self._engine.ready()
         flight = self._engine.decode(list(ids), params)
         await flight.ended()
         if not flight.logprobs:

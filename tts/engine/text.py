@@ -133,6 +133,11 @@ class Text:
         return ids[0]
 
     @property
+    def tokenizer(self) -> Any:
+        """The tokenizer itself, as transformers has made it."""
+        return self._tokenizer
+
+    @property
     def bos(self) -> str:
         """The token that begins a text; empty if the tokenizer has none."""
         token: str | None = self._tokenizer.bos_token

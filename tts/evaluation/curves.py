@@ -32,6 +32,8 @@ SUBSETS = 200_000
 """Subsets that a weighted vote looks at for one point, over all problems together; its standard
 error is then at most 0.11 points. Where a problem has fewer than its share, all are counted."""
 
+_PROBLEMS = 200  # among which those subsets are shared where records are looked at one by one
+
 
 @runtime_checkable
 class Independent(Protocol):
@@ -92,11 +94,8 @@ def curve_of(setup: Setup, records: Iterable[Record]) -> Curve | None:
         setup: How the problems were solved.
         records: What came of them, all repeats; failed ones are left out.
     """
-    strategy = setup.strategy
-    if not isinstance(strategy, Independent) or not isinstance(setup.controller, Fixed):
-        return None
-    method = _METHODS.get(type(strategy.selector))
-    if not strategy.independent or strategy.n < 2 or method is None:
+    strategy, method = setup.strategy, _method(setup)
+    if method is None or not isinstance(strategy, Independent) or strategy.n < 2:
         return None
     sampled: list[_Sampled] = []
     for record in records:
@@ -107,6 +106,37 @@ def curve_of(setup: Setup, records: Iterable[Record]) -> Curve | None:
             return None
         sampled.append(_Sampled(record.problem_id, bool(record.correct), pool))
     return _curve(sampled, strategy.n, method) if sampled else None
+
+
+def chance_at(setup: Setup, record: Record, k: int) -> float | None:
+    """Chance that `k` of a record's samples would have been decided rightly.
+
+    The mean over all subsets of the samples that are there, with ties shared; so more samples than
+    `k` make it less noisy, and no less true.
+
+    Args:
+        setup: How the problem was solved.
+        record: What came of it.
+        k: Samples that decide, at least 1.
+
+    Returns:
+        None where the record does not hold it: see `curve_of`.
+    """
+    method = _method(setup)
+    if method is None or record.status != "done":
+        return None
+    pool = _pool(record.candidates, method.score)
+    if pool is None or len(pool.keys) < k:
+        return None
+    return method.estimate(pool, k, SUBSETS // _PROBLEMS)
+
+
+def _method(setup: Setup) -> _Method | None:
+    """How an arm's accuracy follows from its samples; None if it does not."""
+    strategy = setup.strategy
+    if not isinstance(strategy, Independent) or not isinstance(setup.controller, Fixed):
+        return None
+    return _METHODS.get(type(strategy.selector)) if strategy.independent else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,9 @@ from typing import Protocol
 from tts.evaluation.records import Outcome
 from tts.evaluation.runner import Arm
 from tts.evaluation.summary import Row
+from tts.evaluation.tally import Tally
 from tts.integrations._courier import Courier
-from tts.types import Event, Spent, Usage
+from tts.types import Event, Spent
 
 INTERVAL = 5.0
 """Least seconds between two looks at the figures."""
@@ -91,16 +92,16 @@ class Chapter:
     def __init__(self, tracker: Tracker, courier: Courier, clock: Callable[[], float]) -> None:
         self._tracker, self._courier, self._clock = tracker, courier, clock
         self._book: Book | None = None
-        self._tally = _Tally()
+        self._tally: Tally | None = None
         self._last = clock()
         self._open = False
 
     def begin(self, arm: Arm, total: int, done: Sequence[Outcome]) -> None:
         """The arm starts: a run with its parameters."""
+        self._tally = Tally(arm, total, self._clock)
         for outcome in done:
             if not outcome.failed:
-                self._tally.count(outcome)
-                self._tally.spent += outcome.usage
+                self._tally.count(outcome, here=False)
         given = parameters({**arm.names.model_dump(), **arm.config, "repeats": arm.repeats})
         self._open = True
         self._courier.send(lambda: self._begin(arm.label, {**given, "problems": str(total)}))
@@ -110,20 +111,23 @@ class Chapter:
 
     def on_event(self, event: Event) -> None:
         """Something was spent."""
-        if isinstance(event, Spent):
+        if isinstance(event, Spent) and self._tally is not None:
             self._tally.spent += event.usage
 
     def keep(self, outcome: Outcome) -> None:
         """A problem was recorded; now and then the figures are told."""
+        if self._tally is None:
+            return
         self._tally.count(outcome)
         now = self._clock()
         if now - self._last >= INTERVAL:
             self._last = now
-            self._log(self._tally.figures())
+            self._log(self._tally.done, _figures(self._tally))
 
     def end(self, row: Row) -> None:
         """The arm has ended: the figures of its row."""
-        self._log({**self._tally.figures(), **_numbers(row)})
+        if self._tally is not None:
+            self._log(self._tally.done, {**_figures(self._tally), **_numbers(row)})
 
     def files(self, paths: Sequence[Path]) -> None:
         """Keep files of the run."""
@@ -135,8 +139,7 @@ class Chapter:
             self._open = False
             self._send(lambda book: book.close(failed=failed))
 
-    def _log(self, values: Mapping[str, float]) -> None:
-        step = self._tally.done
+    def _log(self, step: int, values: Mapping[str, float]) -> None:
         self._send(lambda book: book.log(step, values))
 
     def _send(self, work: Callable[[Book], None]) -> None:
@@ -147,31 +150,19 @@ class Chapter:
         self._courier.send(do)
 
 
-class _Tally:
-    """What has come of an arm so far."""
-
-    def __init__(self) -> None:
-        self.done = 0
-        self.spent = Usage()
-        self._failed = self._graded = self._right = 0
-
-    def count(self, outcome: Outcome) -> None:
-        self.done += 1
-        self._failed += outcome.failed
-        self._graded += outcome.graded and not outcome.failed
-        self._right += outcome.correct
-
-    def figures(self) -> dict[str, float]:
-        found: dict[str, float] = {
-            "progress/problems": self.done,
-            "progress/failed": self._failed,
-            "progress/completion_tokens": self.spent.completion_tokens,
-            "progress/total_tokens": self.spent.total_tokens,
-            "progress/usd": self.spent.usd,
-        }
-        if self._graded:
-            found["progress/accuracy"] = self._right / self._graded
-        return found
+def _figures(tally: Tally) -> dict[str, float]:
+    """What has come of an arm so far, earlier sittings included."""
+    spent = tally.earlier + tally.spent
+    found: dict[str, float] = {
+        "progress/problems": tally.done,
+        "progress/failed": tally.failed,
+        "progress/completion_tokens": spent.completion_tokens,
+        "progress/total_tokens": spent.total_tokens,
+        "progress/usd": spent.usd,
+    }
+    if tally.accuracy is not None:
+        found["progress/accuracy"] = tally.accuracy
+    return found
 
 
 def parameters(config: Mapping[str, object], prefix: str = "") -> dict[str, str]:

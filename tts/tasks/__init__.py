@@ -9,12 +9,14 @@ from tts.tasks.fields import Fields
 from tts.tasks.grading import grade
 from tts.tasks.gym import GymScore, ReasoningGym
 from tts.tasks.hub import Hub
+from tts.tasks.json_answers import JsonAnswers
 from tts.tasks.mini import MiniTask
 from tts.tasks.numeric import NumericAnswers
 from tts.tasks.programs import ProgramAnswers, ProgramTests
 from tts.tasks.prompt import Prompt
 from tts.tasks.requests import RequestsTask
 from tts.tasks.sources import JsonLines, Row, Source
+from tts.tasks.structures import read_structure
 from tts.tasks.task import Answers, Grader, Item, ItemTask, SameAsGold, Task
 from tts.tasks.whole import WholeText
 
@@ -32,6 +34,7 @@ __all__ = [
     "Hub",
     "Item",
     "ItemTask",
+    "JsonAnswers",
     "JsonLines",
     "MathAnswers",
     "MiniTask",
@@ -47,4 +50,5 @@ __all__ = [
     "Task",
     "WholeText",
     "grade",
+    "read_structure",
 ]

@@ -12,15 +12,16 @@ import hashlib
 import json
 import reprlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple
 
 from tts.errors import ConfigError, GradingError
 from tts.tasks.answers import MathAnswers
 from tts.tasks.prompt import Prompt
+from tts.tasks.structures import read_response_format
 from tts.tasks.task import Answers, Grader, Item, SameAsGold, fingerprint
-from tts.types import Message, ProblemId
+from tts.types import Message, ProblemId, Structure
 
 Shape = Literal["plain", "openai"]
 _REMEMBERED = 4096  # requests, which are graded without being read again
@@ -68,6 +69,7 @@ class RequestsTask:
         broken: The lines that cannot be used, in order; they are left out.
         settings: Names of fields of OpenAI requests that are not read, such as 'temperature': what
             the run itself is told counts.
+        structured: Whether some requests say what their answers must look like.
 
     Raises:
         ConfigError: The file cannot be read, holds no request, has two of the same id, or mixes
@@ -83,6 +85,7 @@ class RequestsTask:
     max_tokens: int = 1024
     broken: tuple[Broken, ...] = field(init=False)
     settings: tuple[str, ...] = field(init=False)
+    structured: bool = field(init=False)
 
     def __post_init__(self) -> None:
         self._file = Path(self.path).expanduser()
@@ -175,6 +178,7 @@ class RequestsTask:
         firsts: dict[Shape, int] = {}
         numbers: dict[ProblemId, int] = {}
         settings: dict[str, None] = {}
+        structured = False
         for number, offset, line in self._lines():
             digest.update(line)
             try:
@@ -192,6 +196,7 @@ class RequestsTask:
                 )
             self._places[item.problem.id] = _Place(offset, fingerprint(item.problem), hash(line))
             settings |= dict.fromkeys(_settings(row))
+            structured |= item.problem.structure is not None
         if len(firsts) > 1:
             raise ConfigError(
                 f"{self._file} mixes OpenAI Batch lines (first: {firsts['openai']}) with plain"
@@ -205,6 +210,7 @@ class RequestsTask:
                 hint='Each line is an object such as {"id": "1", "prompt": "What is 2 + 3?"}.',
             )
         self._digest, self.broken = digest.hexdigest(), tuple(broken)
+        self.structured = structured
         self.settings = tuple(sorted(settings))
 
     def _lines(self) -> Iterator[tuple[int, int, bytes]]:
@@ -217,8 +223,11 @@ class RequestsTask:
                 offset += len(line)
 
     def _item(self, row: Mapping[str, Any]) -> Item:
+        structure = None
         if _shape(row) == "openai":
-            row = {"id": row.get("custom_id"), "messages": _body(row).get("messages")}
+            body = _body(row)
+            structure = _structure(body.get("response_format"))
+            row = {"id": row.get("custom_id"), "messages": body.get("messages")}
         name, metadata = _name(row), row.get("metadata", {})
         if not isinstance(metadata, dict):
             raise _Unusable("'metadata' must be an object")
@@ -233,12 +242,14 @@ class RequestsTask:
             problem = self.prompt.problem(name, seen, metadata, messages=messages)
         except ConfigError as error:
             raise _Unusable(error.message.rstrip(".")) from error
+        if structure is not None:
+            problem = replace(problem, structure=structure)
         golds = _golds(row.get("answer"))
         return Item(problem, golds[0] if golds else None, tuple(golds[1:]))
 
 
 _OWN = ("id", "prompt", "messages", "answer", "metadata")
-_READ = ("messages", "stream")  # of the body of an OpenAI request
+_READ = ("messages", "stream", "response_format")  # of the body of an OpenAI request
 
 
 def explained(broken: tuple[Broken, ...]) -> str:
@@ -278,6 +289,16 @@ def _body(row: Mapping[str, Any]) -> Mapping[str, Any]:
     if not isinstance(body, dict) or body.get("messages") is None:
         raise _Unusable("its 'body' holds no 'messages'")
     return body
+
+
+def _structure(said: object) -> Structure | None:
+    """What a reply must look like; None if it may look like anything."""
+    if said is None:
+        return None
+    try:
+        return read_response_format(said)
+    except ValueError as error:
+        raise _Unusable(str(error)) from error
 
 
 def _settings(row: Mapping[str, Any]) -> list[str]:

@@ -47,6 +47,8 @@ def fingerprint(problem: Problem) -> str:
     turns = [f"[{_quoted(turn.role)}, {_quoted(turn.content)}]" for turn in problem.messages]
     # JSON, put together by hand: it is made for each line of a long file.
     text = f"[{_quoted(problem.prompt)}, [{', '.join(turns)}]]"
+    if problem.structure is not None:
+        text += json.dumps(problem.structure.as_dict(), sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 

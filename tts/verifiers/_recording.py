@@ -12,13 +12,14 @@ from tts.protocols import (
     AnswerFormat,
     Backend,
     Charge,
+    ChecksStructure,
     KnowsEnds,
     KnowsWords,
     Steers,
     Stream,
     VerifierContext,
 )
-from tts.types import Capability, ModelInfo, Problem, Request, Trajectory, Usage
+from tts.types import Capability, ModelInfo, Problem, Request, Structure, Trajectory, Usage
 
 
 @dataclass
@@ -105,6 +106,10 @@ class _Recorded:
 
     def is_token(self, text: str) -> bool | None:
         return self.inner.is_token(text) if isinstance(self.inner, KnowsWords) else None
+
+    def check_structure(self, structure: Structure) -> None:
+        if isinstance(self.inner, ChecksStructure):
+            self.inner.check_structure(structure)
 
     def steering(self, request: Request) -> object:
         return self.inner.steering(request) if isinstance(self.inner, Steers) else None

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from tts.backends._openai.decode import Voice
 from tts.backends._openai.wire import Api
 from tts.backends._steering import in_ids
+from tts.backends._structures import in_words, lacking, refuse_structure
 from tts.engine.text import Text
 from tts.errors import CapabilityMissing, ConfigError, ContextTooLong
-from tts.types import Request
+from tts.types import Capability, Request, Structure
 
 _MOST_BIAS = 100.0
 
@@ -44,12 +45,14 @@ class Checks:
         api: The interface that is set, or `auto`.
         logprobs: Whether the servers give log-probabilities.
         context: Most tokens of prompt and answer.
+        structured: Whether the servers hold answers to a structure.
     """
 
     voice: Voice
     api: str
     logprobs: bool
     context: int
+    structured: bool
 
     def opening(self, request: Request) -> Opening:
         """Where the decode starts.
@@ -60,6 +63,8 @@ class Checks:
             ConfigError: Something else about the request cannot be used.
         """
         self._check_always(request)
+        if request.structure is not None:
+            self._check_structured(request, request.structure)
         voice = self.voice
         if voice.dialect.ids and voice.text is not None:
             return self._ids(request, voice.text)
@@ -78,6 +83,42 @@ class Checks:
             raise CapabilityMissing(
                 "Log-probabilities were asked for, and the server is not known to give any.",
                 hint="Set backend.logprobs=true if it does.",
+            )
+
+    def _check_structured(self, request: Request, structure: Structure) -> None:
+        offered = {Capability.STRUCTURED} if self.structured else set()
+        refuse_structure(request, offered, "this server")
+        self.structure(structure)
+        if not self.voice.dialect.vllm and request.problem.prompt:
+            raise CapabilityMissing(
+                "The answer is to have a structure, and only vLLM servers hold plain completions to"
+                " one.",
+                hint="Give the problem as Problem.chat(…).",
+            )
+
+    def structure(self, structure: Structure) -> None:
+        """Refuse a structure that the servers cannot be told.
+
+        Raises:
+            CapabilityMissing: They have no words for it.
+            ConfigError: It cannot be used.
+        """
+        dialect = self.voice.dialect
+        if not self.structured:
+            raise lacking("this server")
+        if dialect.vllm and not dialect.guided:
+            in_words(structure)
+            return
+        if structure.after:
+            raise CapabilityMissing(
+                "structure.after lets other text come first, which only vLLM knows (from 0.11 on).",
+                hint="Leave it out, or take a newer vLLM.",
+            )
+        if not dialect.vllm and structure.json_schema is None:
+            raise CapabilityMissing(
+                f"structure.{structure.kinds[0]} is known to vLLM servers alone; this one takes"
+                " JSON schemas.",
+                hint="Say it as structure.json_schema.",
             )
 
     def _ids(self, request: Request, text: Text) -> Opening:

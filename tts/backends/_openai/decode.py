@@ -192,7 +192,7 @@ class Decode:
     def _resume(self, why: str) -> bool:
         draft = self.draft
         if not self.voice_continues() or draft.thinking is not None:
-            raise BackendError(f"An answer was cut ({why}), and this server continues none.")
+            raise BackendError(f"An answer was cut ({why}), and it cannot be continued.")
         exact = draft.counted() is not None
         left = draft.resume()
         if left < 1 and not exact:
@@ -204,6 +204,8 @@ class Decode:
 
     def voice_continues(self) -> bool:
         """Whether the server can go on with a partial answer to this problem."""
+        if self.request.structure is not None:  # its grammar would begin anew
+            return False
         return self._api == "completions" or self.voice.dialect.vllm
 
     def _repeatable(self) -> bool:

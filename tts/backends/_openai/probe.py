@@ -28,12 +28,14 @@ class Server:
         root: The checkpoint that it serves under the model's name, as its own path or hub name.
         context: Most tokens of prompt and answer, if it says so.
         version: Of vLLM, or empty.
+        base: The checkpoint beneath, where the model is an adapter; empty where it is none.
     """
 
     vllm: bool = False
     root: str = ""
     context: int | None = None
     version: str = ""
+    base: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,9 @@ def _card(reply: Any, url: str, model: str) -> Mapping[str, Any]:
             hint="Correct the address; it usually ends in /v1.",
         ) from None
     if model in cards:
-        return dict(cards[model])
+        found = dict(cards[model])
+        beneath = cards.get(str(found.get("parent")), {})
+        return {**found, "base": beneath.get("root")}
     close = difflib.get_close_matches(model, cards, n=1)
     names = ", ".join(f"'{name}'" for name in sorted(cards)[:_MOST_NAMES])
     more = f" and {len(cards) - _MOST_NAMES} more" if len(cards) > _MOST_NAMES else ""
@@ -137,6 +141,7 @@ def _server(client: Any, url: str, card: Mapping[str, Any]) -> Server:
         root=str(card.get("root") or ""),
         context=int(length) if length else None,
         version=_version(client, url),
+        base=str(card.get("base") or ""),
     )
 
 

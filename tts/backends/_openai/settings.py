@@ -53,7 +53,8 @@ def common(servers: Sequence[Server | None], wanted: str) -> Server:
     there = [server for server in servers if server is not None]
     vllm = wanted == "vllm" or (wanted == "auto" and all(server.vllm for server in there))
     lengths = [server.context for server in there if server.context]
-    return Server(vllm, there[0].root, min(lengths, default=None), there[0].version)
+    first = there[0]
+    return Server(vllm, first.root, min(lengths, default=None), first.version, first.base)
 
 
 def limit_field(wanted: str, urls: Sequence[str]) -> str:
@@ -62,6 +63,17 @@ def limit_field(wanted: str, urls: Sequence[str]) -> str:
         return wanted
     official = all(host_of(url) == _OFFICIAL for url in urls)
     return "max_completion_tokens" if official else "max_tokens"
+
+
+def is_guided(version: str) -> bool:
+    """Whether a version of vLLM has the names for structures that it had before 0.11.
+
+    Builds from its source may call themselves 0.1.
+    """
+    major, _, rest = version.partition(".")
+    minor = rest.partition(".")[0]
+    known = major.isdigit() and minor.isdigit()
+    return known and (0, 4) <= (int(major), int(minor)) < (0, 11)
 
 
 def host_of(url: str) -> str:

@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from tts.backends._structures import in_words
 from tts.errors import BackendError
-from tts.types import Problem, Request
+from tts.types import Problem, Request, Structure
 
 Api = Literal["chat", "completions"]
 FINISHES = (None, "stop", "length")  # the reasons that leave an answer
@@ -28,6 +29,7 @@ class Dialect:
         ids: Whether prompts and answers are token ids.
         seeds: Whether seeds are sent.
         limit: The field for the most tokens of a chat's answer.
+        guided: Whether structures go by the names that vLLM had for them before 0.11.
     """
 
     model: str
@@ -35,6 +37,7 @@ class Dialect:
     ids: bool
     seeds: bool
     limit: str = "max_tokens"
+    guided: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +112,20 @@ def body(dialect: Dialect, request: Request, ask: Ask) -> dict[str, Any]:
         said.update(_logprobs(dialect, ask.api, request.logprobs))
     if dialect.vllm:
         said.update(_vllm(dialect, request, ask))
+    if request.structure is not None:
+        said.update(_structured(dialect, request.structure))
     return said
+
+
+def _structured(dialect: Dialect, structure: Structure) -> dict[str, Any]:
+    """What the answer must look like; other servers know JSON schemas alone."""
+    if not dialect.vllm:
+        schema = {"name": "answer", "schema": dict(structure.json_schema or {}), "strict": True}
+        return {"response_format": {"type": "json_schema", "json_schema": schema}}
+    words = in_words(structure)
+    if dialect.guided:
+        return {f"guided_{field}": value for field, value in words.items()}
+    return {"structured_outputs": words}
 
 
 def _subject(dialect: Dialect, problem: Problem, ask: Ask) -> dict[str, Any]:

@@ -48,9 +48,10 @@ class CannotCut(Exception):
 
 
 def key_of(identity: str, request: Request) -> bytes | None:
-    """Identity of a draw: model, prompt, prefix, sampling, stops, steering and seed, if it has one.
+    """Identity of a draw: model, prompt, prefix, sampling, stops, steering, structure and seed.
 
-    At temperature 0 nothing is drawn, so neither the seed nor the rest of the sampling matters.
+    None if it is drawn without a seed. At temperature 0 nothing is drawn, so neither the seed nor
+    the rest of the sampling matters.
     """
     sampling = request.sampling
     greedy = sampling.temperature == 0
@@ -61,6 +62,8 @@ def key_of(identity: str, request: Request) -> bytes | None:
     steering = request.steering
     steered = () if steering is None else (dict(steering.bias), dict(steering.temperatures),
                                            sorted(set(steering.banned)))  # fmt: skip
+    # Of an object, so that it is no draw's without one.
+    structured = () if request.structure is None else ({"structure": request.structure.as_dict()},)
     parts = (
         identity,
         problem.prompt or [(message.role, message.content) for message in problem.messages],
@@ -68,6 +71,7 @@ def key_of(identity: str, request: Request) -> bytes | None:
         request.stop,
         None if greedy else drawn,
         *steered,
+        *structured,
     )
     data = json.dumps(parts, sort_keys=True, separators=(",", ":"))
     return hashlib.blake2b(data.encode(), digest_size=20).digest()

@@ -1,0 +1,1 @@
+"""What `tts.backends.vllm` is made of; nothing here is for others."""
