@@ -14,7 +14,7 @@ from PIL import Image
 
 from tts.backends.vllm import VLLMBackend
 from tts.cli import main
-from tts.tuning import trial
+from tts.tuning.engine import trial
 
 HERE = Path(__file__).parents[2]
 SMALL = ("strategy=self_consistency", "strategy.n=2", "task.n_problems=6", "concurrency=3")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tts.engine import Hardware, Shape, read_config
-from tts.tuning.knobs import Facts
+from tts.tuning.engine.knobs import Facts
 
 AVX2 = Hardware(4, 16.0, frozenset({"avx2"}))
 H100 = Hardware(16, 128.0, frozenset({"avx512"}), 2, (9, 0), 80.0)

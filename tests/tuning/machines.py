@@ -5,12 +5,12 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 
-from tts.tuning.bench import Bench
-from tts.tuning.candidates import OURS, VLLM, Candidate
-from tts.tuning.knobs import Knob
-from tts.tuning.readings import Reading, name_of, pieces
-from tts.tuning.search import Limits, Search
-from tts.tuning.trial import TrialFailed
+from tts.tuning.engine.bench import Bench
+from tts.tuning.engine.candidates import OURS, VLLM, Candidate
+from tts.tuning.engine.knobs import Knob
+from tts.tuning.engine.readings import Reading, name_of, pieces
+from tts.tuning.engine.search import Limits, Search
+from tts.tuning.engine.trial import TrialFailed
 from tts.types import Problem
 
 KNOBS = (Knob("threads", (1, 2, 4)), Knob("block_size", (32, 64)))

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from tests.tuning.facts import AVX2, FACTS, H100, facts
 from tts.engine import read_config
-from tts.tuning.candidates import OURS, VLLM, need_gib, references, why_not
-from tts.tuning.knobs import usual
+from tts.tuning.engine.candidates import OURS, VLLM, need_gib, references, why_not
+from tts.tuning.engine.knobs import usual
 
 HERE = Path("somewhere")
 

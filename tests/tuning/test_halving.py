@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tts.errors import ConfigError
-from tts.tuning.halving import Halving, plan
+from tts.tuning.sampling.halving import Halving, plan
 
 NAMES = [f"arm{i}" for i in range(40)]
 

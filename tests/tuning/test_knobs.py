@@ -7,7 +7,7 @@ import pytest
 from tests.tuning.facts import H100, facts
 from tts.engine import read_config
 from tts.errors import ConfigError
-from tts.tuning.knobs import Knob, named, settings, usual, word
+from tts.tuning.engine.knobs import Knob, named, settings, usual, word
 
 
 def values(found):

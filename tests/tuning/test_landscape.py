@@ -8,13 +8,13 @@ import pytest
 import yaml
 
 from tests.tuning.machines import KNOBS, Machine, search
-from tts.tuning.candidates import VLLM
-from tts.tuning.knobs import Knob
-from tts.tuning.landscape import draw, importance, picture
-from tts.tuning.saving import TUNED, configuration, save
-from tts.tuning.study import Study
-from tts.tuning.tried import Tried
-from tts.tuning.verdict import verdict
+from tts.tuning.engine.candidates import VLLM
+from tts.tuning.engine.knobs import Knob
+from tts.tuning.engine.landscape import draw, importance, picture
+from tts.tuning.engine.saving import TUNED, configuration, save
+from tts.tuning.engine.study import Study
+from tts.tuning.engine.tried import Tried
+from tts.tuning.engine.verdict import verdict
 
 ABOUT = {"model": "m", "workload": "greedy on mini"}
 

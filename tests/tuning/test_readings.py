@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tts.tuning.readings import Reading, differing, percentile, pieces, ratio, shown
+from tts.tuning.engine.readings import Reading, differing, percentile, pieces, ratio, shown
 from tts.types import Problem
 
 READING = Reading(2.0, 300, (1.0, 0.5, 2.0), {"a#0": "1"})

@@ -18,13 +18,13 @@ from tts.evaluation.statistics import Interval
 from tts.evaluation.summary import Row
 from tts.solve import Setup
 from tts.tasks import Item, ItemTask, MiniTask
-from tts.tuning.contest import Contest, Entrant
-from tts.tuning.finding import Finding, Tried
-from tts.tuning.halving import Halving, Rung
-from tts.tuning.objective import check_samples, most_tokens, samples_of, scores, values
-from tts.tuning.parts import split
-from tts.tuning.sampling import Candidate, Point, is_deterministic, read_axis, space
-from tts.tuning.sampling_plot import picture
+from tts.tuning.sampling.contest import Contest, Entrant
+from tts.tuning.sampling.finding import Finding, Tried
+from tts.tuning.sampling.halving import Halving, Rung
+from tts.tuning.sampling.objective import check_samples, most_tokens, samples_of, scores, values
+from tts.tuning.sampling.parts import split
+from tts.tuning.sampling.plot import picture
+from tts.tuning.sampling.space import Candidate, Point, is_deterministic, read_axis, space
 from tts.types import Problem, Sampling
 
 VOTE = tts.SelfConsistency(n=4)

@@ -7,10 +7,10 @@ import math
 import pytest
 
 from tests.tuning.machines import KNOBS, Machine, Notes, search, speed
-from tts.tuning.candidates import OURS, VLLM
-from tts.tuning.study import Study
-from tts.tuning.trial import TrialFailed
-from tts.tuning.verdict import verdict
+from tts.tuning.engine.candidates import OURS, VLLM
+from tts.tuning.engine.study import Study
+from tts.tuning.engine.trial import TrialFailed
+from tts.tuning.engine.verdict import verdict
 
 
 @pytest.fixture

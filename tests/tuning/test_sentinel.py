@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-import tts.tuning.sentinel
-from tts.tuning.trial import Sentinel
+import tts.tuning.engine.sentinel
+from tts.tuning.engine.trial import Sentinel
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
 
@@ -25,7 +25,7 @@ def group():
 
 def test_it_kills_what_is_left_when_its_owner_is_gone():
     listed, left_alone = group(), group()
-    command = [sys.executable, "-I", tts.tuning.sentinel.__file__]
+    command = [sys.executable, "-I", tts.tuning.engine.sentinel.__file__]
     sentinel = subprocess.Popen(command, stdin=subprocess.PIPE, text=True)
     try:
         for line in (f"+{listed.pid}", f"+{left_alone.pid}", f"-{left_alone.pid}"):
@@ -52,12 +52,12 @@ def test_it_lives_in_a_session_of_its_own():
 
 
 def test_it_needs_the_standard_library_alone():
-    text = Path(tts.tuning.sentinel.__file__).read_text()
+    text = Path(tts.tuning.engine.sentinel.__file__).read_text()
     assert "import tts" not in text and "from tts" not in text
 
 
 @pytest.mark.parametrize("line", ["+999999999\n", ""])
 def test_what_is_gone_already_is_no_fault(line):
-    command = [sys.executable, "-I", tts.tuning.sentinel.__file__]
+    command = [sys.executable, "-I", tts.tuning.engine.sentinel.__file__]
     done = subprocess.run(command, input=line, text=True, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")

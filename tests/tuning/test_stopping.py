@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tts.tuning.stopping import is_behind, spread
+from tts.tuning.engine.stopping import is_behind, spread
 
 LOGS = st.lists(st.floats(-1, 1), min_size=2, max_size=8)
 

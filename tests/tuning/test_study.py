@@ -8,9 +8,9 @@ import sys
 import pytest
 
 from tts.errors import ConfigError
-from tts.tuning.knobs import Knob
-from tts.tuning.study import JOURNAL, Study, size
-from tts.tuning.tried import Tried
+from tts.tuning.engine.knobs import Knob
+from tts.tuning.engine.study import JOURNAL, Study, size
+from tts.tuning.engine.tried import Tried
 
 KNOBS = (Knob("threads", (1, 2, 4)), Knob("enforce_eager", (True, False)))
 WHO = {"model": "m", "pieces": [4, 2]}

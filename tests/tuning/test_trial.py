@@ -8,7 +8,7 @@ import time
 import pytest
 
 from tests.tuning import makers
-from tts.tuning.trial import Sentinel, Trial, TrialFailed
+from tts.tuning.engine.trial import Sentinel, Trial, TrialFailed
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tts.tuning.turns import median_interval, order, standings
+from tts.tuning.engine.turns import median_interval, order, standings
 
 
 @given(st.integers(1, 6))

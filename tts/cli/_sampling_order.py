@@ -24,11 +24,11 @@ from tts.evaluation.runner import Arm
 from tts.protocols import Backend
 from tts.tasks import Task
 from tts.tasks.task import fingerprint
-from tts.tuning.contest import Entrant
-from tts.tuning.halving import Halving
-from tts.tuning.objective import check_samples, most_tokens, samples_of
-from tts.tuning.parts import split
-from tts.tuning.sampling import OWN, Candidate, Point, Space, is_deterministic, space
+from tts.tuning.sampling.contest import Entrant
+from tts.tuning.sampling.halving import Halving
+from tts.tuning.sampling.objective import check_samples, most_tokens, samples_of
+from tts.tuning.sampling.parts import split
+from tts.tuning.sampling.space import OWN, Candidate, Point, Space, is_deterministic, space
 from tts.types import Sampling
 
 _FOREIGN = ("tracker", "tracing", "total_budget")  # parts of a run that a tuning has no use for

@@ -27,9 +27,9 @@ from tts.evaluation.statistics import accuracy
 from tts.evaluation.store import Store, write_atomically
 from tts.evaluation.summary import Row
 from tts.protocols import Backend, Startable
-from tts.tuning.contest import GOES, Contest
-from tts.tuning.finding import Finding, Tried
-from tts.tuning.halving import Ask, Halving
+from tts.tuning.sampling.contest import GOES, Contest
+from tts.tuning.sampling.finding import Finding, Tried
+from tts.tuning.sampling.halving import Ask, Halving
 
 DOCUMENT, PICTURE, CONFIGS = "tuning.json", "tuning.png", "tuned"
 PILOT, HELD_OUT = "pilot", "held-out"
@@ -47,7 +47,7 @@ def run(tunings: Sequence[Tuning], out: Path) -> list[Finding]:
         TTSError: A fault ended it; what was solved before is kept.
         KeyboardInterrupt: The user did.
     """
-    from tts.tuning.sampling_plot import draw
+    from tts.tuning.sampling.plot import draw
 
     with Display(Console(stderr=True, highlight=False)) as display:
         listen(display)

@@ -20,8 +20,8 @@ from tts.cli._tuned import FIELD
 from tts.evaluation.provenance import command_line
 from tts.evaluation.statistics import Interval
 from tts.evaluation.summary import Row
-from tts.tuning.finding import Finding, Tried
-from tts.tuning.sampling import Candidate
+from tts.tuning.sampling.finding import Finding, Tried
+from tts.tuning.sampling.space import Candidate
 
 _NOTE = (
     "Figures of the pilot choose and are no result: the best of many was lucky as well. What counts"

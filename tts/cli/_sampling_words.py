@@ -11,7 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from tts.errors import ConfigError
-from tts.tuning.sampling import OWN, read_axis
+from tts.tuning.sampling.space import OWN, read_axis
 
 
 def read_axes(spanning: Iterable[str]) -> tuple[dict[str, tuple[float, ...]], tuple[str, ...]]:

@@ -19,16 +19,16 @@ from tts.cli.execute import nice
 from tts.cli.workshop import Workshop
 from tts.evaluation.store import write_atomically
 from tts.protocols import AnswerFormat
-from tts.tuning.bench import Bench
-from tts.tuning.candidates import Candidate, need_gib, references, why_not
-from tts.tuning.knobs import settings
-from tts.tuning.readings import pieces
-from tts.tuning.saving import PICTURE, STUDY, TUNED, document, save
-from tts.tuning.search import Limits, Search
-from tts.tuning.study import Study
-from tts.tuning.trial import Sentinel, Trial
-from tts.tuning.verdict import Verdict, verdict
-from tts.tuning.workload import Workload
+from tts.tuning.engine.bench import Bench
+from tts.tuning.engine.candidates import Candidate, need_gib, references, why_not
+from tts.tuning.engine.knobs import settings
+from tts.tuning.engine.readings import pieces
+from tts.tuning.engine.saving import PICTURE, STUDY, TUNED, document, save
+from tts.tuning.engine.search import Limits, Search
+from tts.tuning.engine.study import Study
+from tts.tuning.engine.trial import Sentinel, Trial
+from tts.tuning.engine.verdict import Verdict, verdict
+from tts.tuning.engine.workload import Workload
 
 _ROOM = 0.7  # of the free memory, for all engines that are up at the same time
 _START_SECONDS = 1800.0  # that an engine may take to come up; a large one compiles for minutes
@@ -64,7 +64,7 @@ def tune(asked: Order, options: Namespace) -> None:
     _write(asked, found, options)
     title = ", ".join(asked.about[key] for key in ("model", "workload", "machine"))
     if any(each.ratios for each in found.tried):
-        from tts.tuning.landscape import draw
+        from tts.tuning.engine.landscape import draw
 
         draw(found, asked.knobs, title, asked.folder / PICTURE)
     show(found, asked.about, options.objective)

@@ -13,10 +13,10 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from tts.evaluation.statistics import Interval
-from tts.tuning.candidates import OURS
-from tts.tuning.knobs import Point, word
-from tts.tuning.tried import Tried
-from tts.tuning.verdict import Verdict
+from tts.tuning.engine.candidates import OURS
+from tts.tuning.engine.knobs import Point, word
+from tts.tuning.engine.tried import Tried
+from tts.tuning.engine.verdict import Verdict
 
 _MORE = 5  # candidates in the table beside the finalists
 

@@ -17,7 +17,7 @@ from tts.engine.hardware import GIB
 from tts.errors import ConfigError
 from tts.evaluation.provenance import machine, versions
 from tts.strategies import Greedy
-from tts.tuning.knobs import (
+from tts.tuning.engine.knobs import (
     SPECULATIVE,
     Facts,
     Knob,

@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from tts.tuning.bench import Bench
-from tts.tuning.candidates import OURS, Candidate
-from tts.tuning.knobs import Point
-from tts.tuning.readings import (
+from tts.tuning.engine.bench import Bench
+from tts.tuning.engine.candidates import OURS, Candidate
+from tts.tuning.engine.knobs import Point
+from tts.tuning.engine.readings import (
     Objective,
     Reading,
     differing,
@@ -25,11 +25,11 @@ from tts.tuning.readings import (
     ratio,
     shown,
 )
-from tts.tuning.stopping import is_behind, spread
-from tts.tuning.study import Study
-from tts.tuning.trial import TrialFailed
-from tts.tuning.tried import Status, Tried
-from tts.tuning.turns import order
+from tts.tuning.engine.stopping import is_behind, spread
+from tts.tuning.engine.study import Study
+from tts.tuning.engine.trial import TrialFailed
+from tts.tuning.engine.tried import Status, Tried
+from tts.tuning.engine.turns import order
 from tts.types import Problem
 
 FINALISTS = 3

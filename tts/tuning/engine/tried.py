@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
-from tts.tuning.knobs import Point
-from tts.tuning.readings import ratio
+from tts.tuning.engine.knobs import Point
+from tts.tuning.engine.readings import ratio
 
 Status = Literal["measured", "stopped", "infeasible", "failed"]
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from tts.evaluation.store import write_atomically
-from tts.tuning.candidates import OURS, VLLM
-from tts.tuning.knobs import Knob, settings
-from tts.tuning.verdict import Verdict
+from tts.tuning.engine.candidates import OURS, VLLM
+from tts.tuning.engine.knobs import Knob, settings
+from tts.tuning.engine.verdict import Verdict
 
 STUDY, PICTURE = "study.json", "landscape.png"
 TUNED = Path("tuned") / "engine.yaml"

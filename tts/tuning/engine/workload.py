@@ -10,7 +10,7 @@ from typing import Any
 from tts.engine import Engine
 from tts.errors import BackendError
 from tts.solve import Setup, solve_all
-from tts.tuning.readings import Reading, name_of
+from tts.tuning.engine.readings import Reading, name_of
 from tts.types import Problem
 
 

@@ -13,11 +13,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tts.tuning.candidates import OURS, VLLM
-from tts.tuning.knobs import Knob, Value, word
-from tts.tuning.saving import ratios
-from tts.tuning.tried import Tried
-from tts.tuning.verdict import Verdict
+from tts.tuning.engine.candidates import OURS, VLLM
+from tts.tuning.engine.knobs import Knob, Value, word
+from tts.tuning.engine.saving import ratios
+from tts.tuning.engine.tried import Tried
+from tts.tuning.engine.verdict import Verdict
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

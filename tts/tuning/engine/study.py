@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from tts.errors import ConfigError
-from tts.tuning.knobs import Knob, Point, Value
-from tts.tuning.tried import Tried
+from tts.tuning.engine.knobs import Knob, Point, Value
+from tts.tuning.engine.tried import Tried
 
 if TYPE_CHECKING:
     from optuna import Study as OptunaStudy

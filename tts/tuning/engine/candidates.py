@@ -11,7 +11,7 @@ from typing import Any
 
 from tts.engine import check, read_config, resolve
 from tts.errors import ConfigError
-from tts.tuning.knobs import SPECULATIVE, Facts, Point, set_by_user, settings
+from tts.tuning.engine.knobs import SPECULATIVE, Facts, Point, set_by_user, settings
 
 VLLM, OURS = "vLLM's defaults", "the defaults"
 """Names of the two references: what vLLM would choose, and what this package chooses."""

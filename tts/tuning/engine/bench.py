@@ -11,13 +11,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
 
-from tts.tuning.candidates import Candidate
-from tts.tuning.readings import Reading
+from tts.tuning.engine.candidates import Candidate
+from tts.tuning.engine.readings import Reading
 from tts.types import Problem
 
 
 class Measured(Protocol):
-    """An engine that is up, see `tts.tuning.trial.Trial`."""
+    """An engine that is up, see `tts.tuning.engine.trial.Trial`."""
 
     def measure(self, problems: Sequence[Problem], patience: float) -> Reading:
         """Solve problems."""

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tts.evaluation.statistics import Interval
-from tts.tuning.candidates import OURS, VLLM
-from tts.tuning.study import Study
-from tts.tuning.tried import Tried
-from tts.tuning.turns import Standing, standings
+from tts.tuning.engine.candidates import OURS, VLLM
+from tts.tuning.engine.study import Study
+from tts.tuning.engine.tried import Tried
+from tts.tuning.engine.turns import Standing, standings
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tts.evaluation.summary import Row
-from tts.tuning.finding import Finding, Tried
-from tts.tuning.sampling import FIELDS, Candidate
+from tts.tuning.sampling.finding import Finding, Tried
+from tts.tuning.sampling.space import FIELDS, Candidate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,8 +1,8 @@
-"""The child of `tts.tuning.trial`: one engine, and the pieces of the workload that it is told.
+"""The child of `tts.tuning.engine.trial`: one engine, and the pieces of the workload it is told.
 
-Run as `python -m tts.tuning.worker DESCRIPTOR`, a socket's on which tasks come and reports go. The
-first task makes the workload and starts its engine; each further one is a list of problems. It ends
-when the socket is closed.
+Run as `python -m tts.tuning.engine.worker DESCRIPTOR`, a socket's on which tasks come and reports
+go. The first task makes the workload and starts its engine; each further one is a list of problems.
+It ends when the socket is closed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 from multiprocessing.connection import Connection
 
 from tts.errors import ConfigError, TTSError
-from tts.tuning.workload import Fault, Workload, measure
+from tts.tuning.engine.workload import Fault, Workload, measure
 
 
 def main() -> None:

@@ -13,8 +13,8 @@ from tts.errors import BackendError
 from tts.evaluation.runner import Arm, Watcher, evaluate
 from tts.evaluation.store import Store
 from tts.tasks import Task
-from tts.tuning.halving import Ask, Halving
-from tts.tuning.objective import samples_of, scores, values
+from tts.tuning.sampling.halving import Ask, Halving
+from tts.tuning.sampling.objective import samples_of, scores, values
 from tts.types import ProblemId
 
 GOES = 2
@@ -31,7 +31,7 @@ class Entrant:
     Attributes:
         arm: How the problems are solved.
         pilot: The problems, the same in the same order for all entrants.
-        k: Samples that decide; see `tts.tuning.objective.values`.
+        k: Samples that decide; see `tts.tuning.sampling.objective.values`.
         concurrency: Most problems in flight.
     """
 

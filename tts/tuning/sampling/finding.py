@@ -12,8 +12,8 @@ from typing import Literal
 
 from tts.evaluation.statistics import Interval
 from tts.evaluation.summary import Row
-from tts.tuning.halving import Rung
-from tts.tuning.sampling import Candidate
+from tts.tuning.sampling.halving import Rung
+from tts.tuning.sampling.space import Candidate
 
 Verdict = Literal["better", "undecided", "worse", "same"]
 """Of the winner against the default: by the paired 95% interval; 'same' if it is the default."""

@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from tts.errors import TTSError
-from tts.tuning.readings import Reading
-from tts.tuning.workload import Fault, Maker
+from tts.tuning.engine.readings import Reading
+from tts.tuning.engine.workload import Fault, Maker
 from tts.types import Problem
 
-_PACKAGE = Path(__file__).resolve().parents[1]
+_PACKAGE = Path(__file__).resolve().parents[2]
 _GRACE_SECONDS = 10.0
 _KILLED = -signal.SIGKILL
 
@@ -96,7 +96,7 @@ class Trial:
         ours, theirs = socket.socketpair()
         with theirs, log.open("ab") as file:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "tts.tuning.worker", str(theirs.fileno())],
+                [sys.executable, "-P", "-m", "tts.tuning.engine.worker", str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,

@@ -18,7 +18,7 @@ from tts.evaluation.records import Record
 from tts.protocols import Strategy
 from tts.solve import Setup
 from tts.strategies import Greedy
-from tts.tuning.halving import Score
+from tts.tuning.sampling.halving import Score
 from tts.types import ProblemId
 
 

@@ -1,0 +1,1 @@
+"""The engine's settings that suit a workload, by measuring."""

@@ -1,0 +1,1 @@
+"""How tokens are drawn and what is asked, by successive halving on a pilot set."""
