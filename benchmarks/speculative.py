@@ -54,9 +54,15 @@ async def decode(
     return texts, tokens, time.perf_counter() - started
 
 
+def _requests(concurrency: int) -> int:
+    """How many a round has: enough to fill the engine twice."""
+    return max(4, 2 * concurrency)
+
+
 async def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
     """Take the engines in turn, for each number of requests in flight."""
-    problems = [item.problem for item in MiniTask(n_problems=options.requests).items]
+    most = _requests(max(options.concurrency))
+    problems = [item.problem for item in MiniTask(n_problems=most).items]
     rows = []
     async with AsyncExitStack() as stack:
         backends = {}
@@ -71,7 +77,7 @@ async def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
                 texts = {}
                 for name in turn:
                     texts[name], tokens, seconds = await decode(
-                        backends[name], problems, concurrency
+                        backends[name], problems[: _requests(concurrency)], concurrency
                     )
                     if number >= 0:
                         speeds[name].append(tokens / seconds)
@@ -100,7 +106,6 @@ def main() -> int:
     parser.add_argument("--model", default="mini-reasoner-l")
     parser.add_argument("--draft", default="mini-reasoner")
     parser.add_argument("--tokens", type=int, default=3, help="drafted at a time")
-    parser.add_argument("--requests", type=int, default=32)
     parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 16])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--json", type=Path)
