@@ -132,7 +132,9 @@ def reserved_params(arguments: Mapping[str, Any], shape: Shape) -> int:
     inner = shape.feed_forward
     feed_forward = inner.matrices * (shape.width + inner.width * max(1, inner.experts))
     each = shape.layers * (attention + feed_forward)
-    return int(arguments["max_loras"]) * int(arguments["max_lora_rank"]) * each
+    # Those who switch it on among vLLM's further arguments may leave these two to vLLM.
+    count, rank = arguments.get("max_loras") or 1, arguments.get("max_lora_rank") or 16
+    return int(count) * int(rank) * each
 
 
 @dataclass(frozen=True, slots=True)
