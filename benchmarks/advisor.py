@@ -5,13 +5,16 @@ beside it. Targets: tokens a second within 25%, and the schemes of each case in 
 models (mini-reasoner, and a Llama of 32 million random weights, where arithmetic matters) in every
 scheme that runs here, with 1, 16 and 64 answers at once.
 
-The engine is calibrated first, anew: on mini-reasoner and on another random model, in the plain
-type alone, with 2, 8 and 48 answers at once. So no point that is predicted is among those that were
-fitted, and of the other schemes and the larger model the calibration has seen nothing but the speed
-of their matrix products. Weights in 8 bits are made up: how fast they are does not depend on what
-they say. Reported are medians of rounds in turn, with their ranges. The engines of one model are up
-together and take turns, so that a slow phase of the machine hits all schemes alike; two schemes are
-put in an order where one of them was faster in every round.
+The engine is calibrated beside it, as `tts advise` does: on mini-reasoner and on another random
+model, in the plain type alone, with 2, 8 and 48 answers at once. So no point that is predicted is
+among those that are fitted, and of the other schemes and the larger model the calibration sees
+nothing but the speed of their matrix products. Weights in 8 bits are made up: how fast they are
+does not depend on what they say.
+
+All engines are up together, and take turns: those that are calibrated on and those that are
+measured. A machine that becomes faster or slower with its neighbours does so for both; what is
+judged is the model of costs, and not the weather. Reported are medians of the rounds, with their
+ranges. Two schemes are put in an order where one of them was faster in every round.
 """
 
 from __future__ import annotations
@@ -19,23 +22,25 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import statistics
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, fields
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from tts.advice.calibration import BATCHES, Calibration, calibrate
-from tts.advice.plans import Plan, choice
+from tts.advice.calibration import BATCHES, DEEP, fitted, loads_of_runs
+from tts.advice.calibration import machines as machines_of
+from tts.advice.fitting import Point as Run
+from tts.advice.plans import Loaded, Plan, choice, plain_plan
 from tts.advice.prediction import predict
 from tts.advice.runs import engine_of, random_model, timed, warm
 from tts.advice.workload import Workload
 from tts.engine import Engine, Hardware, Progress, Shape, detect, read_shape, resolve_model
 from tts.engine.hardware import has_operator
+from tts.engine.kernels import BYTES, layers
+from tts.engine.machine import Efficiency, Machine
 from tts.engine.schemes import CACHE_FORMATS
 from tts.engine.shape import sized
 
@@ -124,34 +129,80 @@ class Model:
     config: Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class Case:
+    """A model in a scheme, and the engine that runs it.
+
+    Attributes:
+        name: Of the model.
+        scheme: Its scheme.
+        loaded: The model as it is in memory.
+        machine: With the speeds of its matrices.
+        loads: What the engine is asked for.
+        engine: Warm.
+        times: Seconds of each load, by round.
+    """
+
+    name: str
+    scheme: str
+    loaded: Loaded
+    machine: Machine
+    loads: Sequence[Workload]
+    engine: Engine
+    times: list[list[float]]
+
+    async def round(self, number: int) -> None:
+        """Time every load once."""
+        for load, times in zip(self.loads, self.times, strict=True):
+            times.append(await _seconds(self.engine, self.loaded.shape, load, seed=1 + number))
+
+
 async def measure(rounds: int) -> dict[str, Any]:
-    """Calibrate, predict, and measure."""
+    """Time all engines in turn, fit to some of them, and predict the others."""
     hardware = detect()
-    points: list[Point] = []
-    with ExitStack() as stack:
-        for model in _models(stack):
-            plans = _plans(model.shape, hardware)
-            kinds = {plan.loaded(model.shape, hardware).numerics for plan in plans}
-            types = sorted({name for each in kinds for name in (each.arithmetic, each.plain)})
-            # The engine's own time is measured once; the products in the sizes of each model.
-            calibrated = await calibrate(model.shape, types, hardware, Progress(), anew=False)
-            known = [each for each in plans if each.speed_known(model.shape, calibrated.machine)]
-            points += await _compare(model, known, calibrated, hardware, rounds)
+    plain = plain_plan(hardware)
+    loads = [Workload(count, _PROMPT, _ANSWER) for count in AT_ONCE]
+    async with AsyncExitStack() as stack:
+        small, large, deep = _models(stack)
+        plans = {model.name: _plans(model.shape, hardware) for model in (small, large)}
+        order = [small, large, small, deep]
+        own = [
+            layers(model.shape, _types(model, plans[model.name], hardware)) for model in order[:2]
+        ]
+        own += [layers(model.shape, _types(model, [plain], hardware)) for model in order[2:]]
+        machines = machines_of(own, hardware, Progress(), anew=True)
+        fitted_on = [
+            await _case(stack, model, plain, machine, loads_of_runs())
+            for model, machine in zip(order[2:], machines[2:], strict=True)
+        ]
+        predicted = [
+            await _case(stack, model, plan, machine, loads)
+            for model, machine in zip(order[:2], machines[:2], strict=True)
+            for plan in plans[model.name]
+            if plan.speed_known(model.shape, machine)
+        ]
+        for number in range(rounds):
+            for case in (*fitted_on, *predicted):
+                await case.round(number)
+    known = fitted([run for case in fitted_on for run in _runs(case)])
+    efficiency = Efficiency(**known["efficiency"])
+    points = [point for case in predicted for point in _points(case, efficiency)]
     return {
         "points": [
             {**asdict(each), "measured": each.measured, "error": each.error} for each in points
         ],
-        "efficiency": asdict(calibrated.efficiency),
-        "fitted": {"runs": calibrated.points, "error": calibrated.error, "at_once": BATCHES},
+        "fitted": {**known, "at_once": BATCHES},
         "rounds": rounds,
         **summary(points),
     }
 
 
-def _models(stack: ExitStack) -> Iterator[Model]:
+def _models(stack: AsyncExitStack) -> Iterator[Model]:
+    """Those that are measured, and the second one that is calibrated on."""
     for name, path in (
         ("mini-reasoner", resolve_model("mini-reasoner")),
         ("random Llama", stack.enter_context(random_model(_LARGE))),
+        ("deep Llama", stack.enter_context(random_model(DEEP))),
     ):
         config = json.loads((path / "config.json").read_text())
         yield Model(name, path, sized(read_shape(path)), config)
@@ -165,34 +216,17 @@ def _plans(shape: Shape, hardware: Hardware) -> list[Plan]:
     return [plan for plan in found if plan.scheme.name in wanted]
 
 
-async def _compare(
-    model: Model, plans: Sequence[Plan], calibrated: Calibration, hardware: Hardware, rounds: int
-) -> list[Point]:
-    """Tokens a second of a model's schemes, both ways."""
-    loads = [Workload(count, _PROMPT, _ANSWER) for count in AT_ONCE]
-    times: list[list[list[float]]] = [[[] for _ in loads] for _ in plans]
-    async with AsyncExitStack() as stack:
-        engines = [await _started(stack, model, plan, hardware, loads[-1]) for plan in plans]
-        for number in range(rounds):
-            for engine, found in zip(engines, times, strict=True):
-                for load, took in zip(loads, found, strict=True):
-                    took.append(await _seconds(engine, model.shape, load, seed=1 + number))
-    points = []
-    for plan, found in zip(plans, times, strict=True):
-        loaded = plan.loaded(model.shape, hardware)
-        for load, took in zip(loads, found, strict=True):
-            expected = predict(loaded, calibrated.machine, load, calibrated.efficiency)
-            rates = tuple(load.concurrency * load.completion_tokens / each for each in took)
-            at_once = int(load.concurrency)
-            said = expected.tokens_per_second
-            points.append(Point(model.name, plan.scheme.name, at_once, said, rates))
-    return points
+def _types(model: Model, plans: Sequence[Plan], hardware: Hardware) -> list[str]:
+    """Types of arithmetic that matter to some plans, and can be measured."""
+    kinds = [plan.loaded(model.shape, hardware).numerics for plan in plans]
+    return sorted({name for each in kinds for name in (each.arithmetic, each.plain)} & set(BYTES))
 
 
-async def _started(
-    stack: AsyncExitStack, model: Model, plan: Plan, hardware: Hardware, most: Workload
-) -> Engine:
-    """An engine in one scheme, warm."""
+async def _case(
+    stack: AsyncExitStack, model: Model, plan: Plan, machine: Machine, loads: Sequence[Workload]
+) -> Case:
+    """An engine that runs a model in one scheme."""
+    hardware, most = machine.hardware, loads[-1]
     path, settings = model.path, {"dtype": plan.scheme.dtype or "auto", "kv_cache_gib": _CACHE_GIB}
     if plan.scheme.name in _WRITTEN:
         written = {**model.config, "quantization_config": _WRITTEN[plan.scheme.name]}
@@ -200,7 +234,22 @@ async def _started(
     engine = engine_of(path, hardware, most, settings, _silent)
     await stack.enter_async_context(engine)
     await warm(engine, model.shape, most)
-    return engine
+    loaded = plan.loaded(model.shape, hardware)
+    return Case(model.name, plan.scheme.name, loaded, machine, loads, engine, [[] for _ in loads])
+
+
+def _runs(case: Case) -> Iterator[Run]:
+    """What is fitted to."""
+    for load, times in zip(case.loads, case.times, strict=True):
+        yield Run(case.loaded, case.machine, load, statistics.median(times))
+
+
+def _points(case: Case, efficiency: Efficiency) -> Iterator[Point]:
+    """Predictions beside measurements."""
+    for load, times in zip(case.loads, case.times, strict=True):
+        said = predict(case.loaded, case.machine, load, efficiency).tokens_per_second
+        rates = tuple(load.concurrency * load.completion_tokens / each for each in times)
+        yield Point(case.name, case.scheme, int(load.concurrency), said, rates)
 
 
 async def _seconds(engine: Engine, shape: Shape, load: Workload, seed: int) -> float:
@@ -263,9 +312,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as cache:
-        os.environ["TTS_CACHE"] = cache  # so that nothing is known of this machine
-        found = asyncio.run(measure(arguments.rounds))
+    found = asyncio.run(measure(arguments.rounds))
     for each in found["points"]:
         print(line(Point(**{field.name: each[field.name] for field in fields(Point)})))
     print(

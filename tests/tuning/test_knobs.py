@@ -7,7 +7,7 @@ import pytest
 from tests.tuning.facts import H100, facts
 from tts.engine import read_config
 from tts.errors import ConfigError
-from tts.tuning.engine.knobs import Knob, named, settings, usual, word
+from tts.tuning.engine.knobs import Knob, guesses, named, settings, usual, word
 
 
 def values(found):
@@ -104,3 +104,18 @@ def test_words():
     ]  # fmt: skip
     assert Knob("threads", (1, 2)).ordered
     assert not Knob("enforce_eager", (True, False)).ordered
+
+
+def test_the_first_guesses_have_room_for_all_sequences():
+    place = {
+        "max_num_seqs": 128,
+        "kv_cache_gib": 0.5,
+        "enforce_eager": True,
+        "speculative_tokens": 0,
+    }
+    knobs = [knob for knob in usual(facts()) if knob.name in place]
+    plain, compiled, drafted = guesses(knobs, place)
+    assert plain == {**place, "max_num_seqs": 512, "kv_cache_gib": 2.0}
+    assert compiled == {**plain, "enforce_eager": False}
+    assert drafted == {**plain, "speculative_tokens": 4}
+    assert guesses((), {}) == ()  # nothing is turned, and nothing guessed

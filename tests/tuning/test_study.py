@@ -145,3 +145,15 @@ def test_the_defaults_are_told_to_the_estimator_where_they_lie_among_the_points(
         found.keep_reference(ours, {"threads": 3, "enforce_eager": True})  # cannot be proposed
         known = [trial.params for trial in found._study.get_trials() if trial.value == 1.0]
     assert known == [{"threads": 1, "enforce_eager": True}]
+
+
+def test_what_is_suggested_comes_first_and_once(tmp_path):
+    points = [{"threads": 4, "enforce_eager": False}, {"threads": 1}]
+    with study(tmp_path) as first:
+        first.suggest(points)
+        assert first.propose() == points[0]
+        first.keep(measured(points[0]))
+    with study(tmp_path) as second:
+        second.suggest([{"threads": 2, "enforce_eager": True}])  # the search has begun
+        found = second.propose()
+        assert found["threads"] == 1

@@ -111,20 +111,20 @@ async def calibrate(
             plan = plain_plan(hardware)
             models = [plan.loaded(sized(read_shape(path)), hardware) for path in paths]
             own = [layers(each.shape, (each.numerics.plain,)) for each in models]
-            machine, *others = _machines([mine, *own], hardware, report, anew=True)
+            machine, *others = machines([mine, *own], hardware, report, anew=True)
             points: list[Point] = []
             for path, model, other in zip(paths, models, others, strict=True):
                 took = await _timed(path, model.shape, hardware, report)
                 points += [Point(model, other, *one) for one in took]
-        kept = _fitted(points)
+        kept = fitted(points)
         _keep(file, kept)
     else:
-        (machine,) = _machines([mine], hardware, report, anew=anew)
+        (machine,) = machines([mine], hardware, report, anew=anew)
     return Calibration(machine, Efficiency(**kept["efficiency"]), kept["points"], kept["error"])
 
 
-def _fitted(points: Sequence[Point]) -> dict[str, Any]:
-    """What is kept of the runs, of JSON types."""
+def fitted(points: Sequence[Point]) -> dict[str, Any]:
+    """What is kept of timed runs, of JSON types: efficiency, number of runs, median error."""
     efficiency = fit(points)
     errors = [abs(each.predicted(efficiency) / each.seconds - 1) for each in points]
     return {
@@ -134,11 +134,16 @@ def _fitted(points: Sequence[Point]) -> dict[str, Any]:
     }
 
 
+def loads_of_runs() -> list[Workload]:
+    """What the engine is timed on."""
+    return [Workload(batch, _PROMPT, length) for batch in BATCHES for length in LENGTHS]
+
+
 async def _timed(
     path: Path, shape: Shape, hardware: Hardware, report: Report
 ) -> list[tuple[Workload, float]]:
     """The workloads of one model, and the seconds that each took."""
-    loads = [Workload(batch, _PROMPT, length) for batch in BATCHES for length in LENGTHS]
+    loads = loads_of_runs()
     settings = {"dtype": plain_plan(hardware).scheme.dtype}
     async with engine_of(path, hardware, loads[-1], settings, report) as engine:
         await warm(engine, shape, loads[-1])
@@ -146,10 +151,20 @@ async def _timed(
     return list(zip(loads, map(statistics.median, times), strict=True))
 
 
-def _machines(
+def machines(
     models: Sequence[Layers], hardware: Hardware, report: Report, *, anew: bool
 ) -> list[Machine]:
-    """This machine, as fast as it is with the matrices of each model."""
+    """This machine, as fast as it is with the matrices of each model.
+
+    Args:
+        models: Their matrices.
+        hardware: This machine.
+        report: Told what takes long.
+        anew: Whether to measure what is known already.
+
+    Raises:
+        BackendError: The measurement failed.
+    """
     files = [_file("kernels", asdict(each)) for each in models]
     known = [None if anew else _recall(file) for file in files]
     documents = [each for each in known if each is not None]

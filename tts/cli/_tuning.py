@@ -21,7 +21,7 @@ from tts.evaluation.store import write_atomically
 from tts.protocols import AnswerFormat
 from tts.tuning.engine.bench import Bench
 from tts.tuning.engine.candidates import Candidate, need_gib, references, why_not
-from tts.tuning.engine.knobs import settings
+from tts.tuning.engine.knobs import guesses, settings
 from tts.tuning.engine.readings import pieces
 from tts.tuning.engine.saving import PICTURE, STUDY, TUNED, document, save
 from tts.tuning.engine.search import Limits, Search
@@ -119,6 +119,9 @@ def _search(asked: Order, options: Namespace, study: Study, display: Display) ->
 
         # A GPU is given to one engine as a whole.
         room = 0.0 if facts.hardware.is_cuda else _ROOM * facts.hardware.memory_gib
+        defaults = place(asked)
+        if options.objective == "throughput":
+            study.suggest(guesses(asked.knobs, defaults))
         with Bench(start, need, room, warm_up) as bench:
             search = Search(
                 study=study,
@@ -128,7 +131,7 @@ def _search(asked: Order, options: Namespace, study: Study, display: Display) ->
                 objective=options.objective,
                 why_not=lambda point: why_not(point, base, facts, asked.path),
                 watcher=display,
-                place=place(asked),
+                place=defaults,
             )
             seconds = math.inf if options.minutes is None else 60 * options.minutes
             search.run(Limits(options.trials, seconds, options.rounds))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -198,10 +199,23 @@ def environment(
         # The model then runs inside the engine's own process: one process less, 12 s sooner up.
         wanted["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
     chosen = {name: value for name, value in wanted.items() if name not in current} | told
-    openmp = Path(sys.prefix) / "lib" / "libiomp5.so"
     preloaded = current.get("LD_PRELOAD", "")
-    if openmp.exists() and "omp" not in preloaded:
-        chosen["LD_PRELOAD"] = f"{openmp}:{preloaded}".rstrip(":")
+    if "omp" not in preloaded and (libraries := [str(path) for path in _libraries()]):
+        chosen["LD_PRELOAD"] = ":".join([*libraries, preloaded]).rstrip(":")
     # It holds for the whole process and overrides the size that each engine is given.
     chosen["VLLM_CPU_KVCACHE_SPACE"] = None
     return chosen
+
+
+def _libraries() -> Iterator[Path]:
+    """What is loaded before all else: an allocator where vLLM has one with it, and OpenMP.
+
+    vLLM would add its allocator itself, but only after a process that engines are forked from
+    (`tts.engine.forking`) has been started.
+    """
+    found = find_spec("vllm")
+    if found is not None and found.origin:
+        yield from sorted((Path(found.origin).parent / "libs").glob("libtcmalloc*.so*"))[:1]
+    openmp = Path(sys.prefix) / "lib" / "libiomp5.so"
+    if openmp.exists():
+        yield openmp

@@ -8,6 +8,7 @@ latter follows the thread that started them, which ends as soon as the engine is
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import threading
@@ -39,8 +40,10 @@ def watch(owner: int) -> None:
     """
     import psutil
 
-    # The worker runs in the engine's process, or with several devices in a child of it.
-    core = os.getpid() if os.getppid() == owner else os.getppid()
+    # The worker runs in the engine's process, or with several devices in a child of it. Who made
+    # this process is not always its parent in the system's sense, which may be a fork server.
+    maker = multiprocessing.parent_process()
+    core = maker.pid if maker is not None and maker.pid not in (None, owner) else os.getpid()
     try:
         process = psutil.Process(owner)
         while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from tts.engine.forking import SERVER
 from tts.engine.guard import OWNER
 from tts.engine.logs import engine_log
 from tts.engine.resolved import ResolvedConfig
@@ -119,6 +120,7 @@ class _Build:
         log = engine_log()
         wanted = {**self._config.environment, **log.environment(), OWNER: str(os.getpid())}
         with SURROUNDINGS.held(wanted):
+            forks = self._config.forkable and SERVER.begin()
             with IMPORTING:
                 log.hush()
                 from vllm.engine.arg_utils import AsyncEngineArgs
@@ -127,9 +129,10 @@ class _Build:
                 if self._config.reproducible:
                     import tts.engine.layercast  # noqa: F401  makes its name known to vLLM
 
+            forks = forks and SERVER.wait(self._off.is_set)
             if self._off.is_set():
                 raise _CalledOff
-            with _settings_read_once():
+            with _settings_read_once(), SERVER.used() if forks else contextlib.nullcontext():
                 arguments = AsyncEngineArgs(**self._config.arguments)
                 loggers = [logger_factory(self._stats)]
                 return AsyncLLM.from_engine_args(arguments, stat_loggers=loggers)
@@ -138,7 +141,7 @@ class _Build:
         """Build nothing any more, and kill the processes that have been spawned."""
         self._off.set()
         for child in set(multiprocessing.active_children()) - self._before:
-            if self._spawned(child.pid):
+            if getattr(child, "starter", None) == self._thread or self._spawned(child.pid):
                 child.kill()
 
     def _spawned(self, process: int | None) -> bool:

@@ -105,6 +105,17 @@ class ResolvedConfig:
         return self.arguments.get("quantization") == METHOD
 
     @property
+    def forkable(self) -> bool:
+        """Whether its process may be a fork of one that has imported vLLM; see `forking`.
+
+        Compiled models, and several processes, go their own ways; so does whoever has told vLLM how
+        to start processes.
+        """
+        alone = not self.on_cuda and layout_of(self.arguments).inside
+        ours = self.environment.get("VLLM_WORKER_MULTIPROC_METHOD") == "spawn"
+        return alone and ours and "TORCHDYNAMO_DISABLE" in self.environment
+
+    @property
     def steers(self) -> bool:
         """Whether requests can change the distribution of the next token."""
         return PROCESSOR in (self.arguments.get("logits_processors") or ())

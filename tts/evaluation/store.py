@@ -23,12 +23,14 @@ import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from operator import attrgetter
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from tts.errors import ConfigError
+from tts.evaluation._brief import brief
 from tts.evaluation._log import SCHEMA, Line, Log, lines, schema_of
 from tts.evaluation._migrations import migrate, upgrade
 from tts.evaluation.records import Key, Outcome, Record
@@ -48,6 +50,8 @@ FILES = (
 )
 """All that is there of a run; the results last, so that a folder half moved is still recognised."""
 
+_COSTS = tuple(field.name for field in fields(Usage))
+_costs = attrgetter(*_COSTS)
 _TEXT = rb'"(?:[^"\\]|\\.)*"'
 _KEY = re.compile(
     rb'\{"configuration": ?(%s), ?"(?:problem_)?id": ?(%s), ?"repeat": ?(\d+),' % (_TEXT, _TEXT)
@@ -155,7 +159,9 @@ class Store:
         if tree is not None:
             self._trees.append(tree.line())
         offset = self._results.append(record.line())
-        return self._keep(record, offset)
+        outcome = record.outcome
+        self._keep(record.file_key, outcome, offset)
+        return outcome
 
     def configuration(self, arm: str) -> str:
         """Hash of all that decides the outcome of an arm."""
@@ -217,19 +223,21 @@ class Store:
             self._index, self._spent = {}, {}
             with _uncollected():
                 for line in lines(path):
-                    self._keep(_parsed(line, path, SCHEMA), line.offset)
+                    try:
+                        key, outcome = brief(line.data)
+                    except ValueError as error:
+                        raise _no_record(line, path) from error
+                    self._keep(key, outcome, line.offset)
         except BaseException:
             self._results.close()
             raise
 
-    def _keep(self, record: Record, offset: int) -> Outcome:
-        outcome = record.outcome
-        self._index[record.file_key] = _Entry(outcome, offset)
-        spent = self._spent.setdefault(record.configuration, {})
-        for name, amount in record.usage.items():
+    def _keep(self, key: Key, outcome: Outcome, offset: int) -> None:
+        self._index[key] = _Entry(outcome, offset)
+        spent = self._spent.setdefault(key.configuration, dict.fromkeys(_COSTS, 0))
+        for name, amount in zip(_COSTS, _costs(outcome.usage), strict=True):
             if amount:
-                spent[name] = spent.get(name, 0) + amount
-        return outcome
+                spent[name] += amount
 
     def _close(self) -> None:
         self._results.close()
@@ -366,10 +374,14 @@ def _parsed(line: Line, path: Path, schema: int) -> Record:
             return Record.model_validate_json(line.data)
         return Record.model_validate(upgrade(json.loads(line.data), schema)[0])
     except (ValueError, KeyError, AttributeError) as error:
-        raise ConfigError(
-            f"Line {line.number} of {path} is no record of this version of tts.",
-            hint="Choose another folder (hydra.run.dir=... of a run).",
-        ) from error
+        raise _no_record(line, path) from error
+
+
+def _no_record(line: Line, path: Path) -> ConfigError:
+    return ConfigError(
+        f"Line {line.number} of {path} is no record of this version of tts.",
+        hint="Choose another folder (hydra.run.dir=... of a run).",
+    )
 
 
 def write_atomically(path: Path, text: str) -> None:

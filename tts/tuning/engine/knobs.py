@@ -31,6 +31,7 @@ _NEVER = (
     *("model", "max_model_len", "scheme", "dtype", "quantization", "kv_cache_dtype"),
     *("max_logprobs", "reproducible", "trust_remote_code", "lora", "speculative", "extra"),
 )
+_ROOM = ("max_num_seqs", "max_num_batched_tokens", "kv_cache_gib")
 _NODES = Path("/sys/devices/system/node")
 
 
@@ -109,6 +110,27 @@ def usual(facts: Facts) -> tuple[Knob, ...]:
 def set_by_user(config: EngineConfig) -> set[str]:
     """The fields that somebody has set."""
     return {name for name in config.model_fields_set if getattr(config, name) is not None}
+
+
+def guesses(knobs: Sequence[Knob], place: Point) -> tuple[Point, ...]:
+    """Points that are likely to be good for much work at a time, measured before all others.
+
+    The defaults leave room on the machine; these take as many sequences at a time as there are
+    values for, with the cache to hold them: as they are, compiled or not, and with drafts.
+
+    Args:
+        knobs: That are turned.
+        place: Where the defaults lie; what it leaves out is left out of the guesses.
+    """
+    most = {knob.name: knob.values[-1] for knob in knobs if knob.ordered}
+    roomy = {**place, **{name: most[name] for name in _ROOM if name in most}}
+    others: list[Point] = [{}]
+    if "enforce_eager" in place:
+        others.append({"enforce_eager": not place["enforce_eager"]})
+    if SPECULATIVE in most:
+        others.append({SPECULATIVE: most[SPECULATIVE]})
+    found = ({**roomy, **other} for other in others)
+    return tuple(point for point in found if point != place)
 
 
 def named(knobs: Iterable[Knob], words: Sequence[str]) -> tuple[Knob, ...]:

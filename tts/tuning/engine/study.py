@@ -132,6 +132,20 @@ class Study:
         """Keep the rounds of the contest."""
         self._study.set_user_attr("rounds", [dict(each) for each in rounds])
 
+    def suggest(self, points: Sequence[Point]) -> None:
+        """Have points proposed before all others, unless the search has begun already.
+
+        Args:
+            points: Values of knobs; those of knobs that are left out are drawn at random.
+        """
+        from optuna.trial import TrialState
+
+        begun = (TrialState.RUNNING, TrialState.WAITING, TrialState.PRUNED)
+        if self._known or self._study.get_trials(deepcopy=False, states=begun):
+            return
+        for point in points:
+            self._study.enqueue_trial(self._words(point))
+
     def propose(self) -> Point | None:
         """A point that has not been tried; None if there is none left."""
         for _ in range(_PATIENCE):
@@ -220,13 +234,16 @@ class Study:
 
     def _parameters(self, point: Point) -> dict[str, Any] | None:
         """A point in Optuna's words; None if it is not among those that can be proposed."""
-        found = {}
-        for knob in self._knobs:
-            if knob.name not in point or point[knob.name] not in knob.values:
-                return None
-            value = point[knob.name]
-            found[knob.name] = knob.values.index(value) if knob.ordered else value
-        return found
+        found = self._words(point)
+        return found if len(found) == len(self._knobs) else None
+
+    def _words(self, point: Point) -> dict[str, Any]:
+        """What of a point can be proposed, in Optuna's words."""
+        return {
+            knob.name: knob.values.index(point[knob.name]) if knob.ordered else point[knob.name]
+            for knob in self._knobs
+            if knob.name in point and point[knob.name] in knob.values
+        }
 
     def _left(self) -> Point | None:
         """One of the points that have not been tried, at random."""
