@@ -160,3 +160,8 @@ def test_errors_cross_processes():
         assert type(again) is type(error)
         assert vars(again) == vars(error)
     assert EngineDead.retryable and not ContextTooLong.retryable
+
+
+@given(st.lists(usages, max_size=5))
+def test_the_total_is_what_adding_one_by_one_gives(given):
+    assert Usage.total(given) == sum(given, Usage())

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -474,6 +475,11 @@ class Usage:
             sequential_tokens=max(self.sequential_tokens, other.sequential_tokens),
         )
 
+    @classmethod
+    def total(cls, usages: Iterable[Usage]) -> Usage:
+        """All of them one after the other: what `+` makes of them, and fast for many."""
+        return cls(*map(sum, zip(*map(_AMOUNTS, usages), strict=True)))
+
     def as_verifier(self) -> Usage:
         """The same cost when the work was a verifier's: its tokens are verifier tokens.
 
@@ -508,6 +514,9 @@ class Usage:
         if self.ideal_seconds:
             parts.append(f"{self.ideal_seconds:.2f} s idealised")
         return ", ".join([*parts, f"{self.seconds:.2f} s"])
+
+
+_AMOUNTS = attrgetter(*(f.name for f in fields(Usage)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import sys
 from argparse import Namespace
@@ -66,6 +67,8 @@ def serve(job: Job, batch: Batch) -> int:
         execute.listen(display)
         expected = {work.arm.label: work.arm.expected(work.task)}
         store = stack.enter_context(Store(job.folder, expected, lasting=True))
+        gc.freeze()  # what is known of the requests and of earlier sittings stays to the end
+        stack.callback(gc.unfreeze)
         execute.write_origins(job, [work], expected)
         observers = stack.enter_context(Observers(job.config, [work], display))
         sitting = _Sitting(work, store, display, observers, batch)

@@ -52,8 +52,7 @@ class Display:
     def begin(self, arm: Arm, total: int, done: Sequence[Outcome]) -> None:
         """An arm starts."""
         self._tally = tally = Tally(arm, total, time.monotonic)
-        for outcome in done:
-            tally.count(outcome, here=False)
+        tally.begin(done)
         self._last = time.monotonic()
         if self._console.is_terminal:
             self._bars = _bars(self._console)

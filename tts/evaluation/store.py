@@ -17,18 +17,17 @@ was written since the last `sync`.
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import itertools
 import json
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, replace
-from operator import attrgetter
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tts._garbage import uncollected
 from tts.errors import ConfigError
 from tts.evaluation._brief import brief
 from tts.evaluation._log import SCHEMA, Line, Log, lines, schema_of
@@ -50,8 +49,6 @@ FILES = (
 )
 """All that is there of a run; the results last, so that a folder half moved is still recognised."""
 
-_COSTS = tuple(field.name for field in fields(Usage))
-_costs = attrgetter(*_COSTS)
 _TEXT = rb'"(?:[^"\\]|\\.)*"'
 _KEY = re.compile(
     rb'\{"configuration": ?(%s), ?"(?:problem_)?id": ?(%s), ?"repeat": ?(\d+),' % (_TEXT, _TEXT)
@@ -113,7 +110,7 @@ class Store:
         self.continued = 0
         self._arms = arms
         self._index: dict[Key, _Entry] = {}
-        self._spent: dict[str, dict[str, int | float]] = {}
+        self._spent: dict[str, Usage] = {}
 
     def __enter__(self) -> Self:
         """Open, lock and repair the files.
@@ -160,7 +157,8 @@ class Store:
             self._trees.append(tree.line())
         offset = self._results.append(record.line())
         outcome = record.outcome
-        self._keep(record.file_key, outcome, offset)
+        self._index[record.file_key] = _Entry(outcome, offset)
+        self._spent[record.configuration] = self._paid(record.configuration) + outcome.usage
         return outcome
 
     def configuration(self, arm: str) -> str:
@@ -202,8 +200,7 @@ class Store:
         """
         configuration = self._arms[arm].configuration
         seconds = max((o.elapsed for o in self.outcomes(arm)), default=0.0)
-        spent = Usage(**self._spent.get(configuration, {}))  # type: ignore[arg-type]
-        return replace(spent, seconds=seconds)
+        return replace(self._paid(configuration), seconds=seconds)
 
     def record(self, arm: str, problem_id: str, repeat: int = 0) -> Record:
         """One record, read from the disk.
@@ -221,23 +218,25 @@ class Store:
         try:
             self._trees = Log(trees, "trees")
             self._index, self._spent = {}, {}
-            with _uncollected():
-                for line in lines(path):
-                    try:
-                        key, outcome = brief(line.data)
-                    except ValueError as error:
-                        raise _no_record(line, path) from error
-                    self._keep(key, outcome, line.offset)
+            with uncollected():
+                self._read(path)
         except BaseException:
             self._results.close()
             raise
 
-    def _keep(self, key: Key, outcome: Outcome, offset: int) -> None:
-        self._index[key] = _Entry(outcome, offset)
-        spent = self._spent.setdefault(key.configuration, dict.fromkeys(_COSTS, 0))
-        for name, amount in zip(_COSTS, _costs(outcome.usage), strict=True):
-            if amount:
-                spent[name] += amount
+    def _read(self, path: Path) -> None:
+        usages: defaultdict[str, list[Usage]] = defaultdict(list)
+        for line in lines(path):
+            try:
+                key, outcome = brief(line.data)
+            except ValueError as error:
+                raise _no_record(line, path) from error
+            self._index[key] = _Entry(outcome, line.offset)
+            usages[key.configuration].append(outcome.usage)
+        self._spent = {name: Usage.total(each) for name, each in usages.items()}
+
+    def _paid(self, configuration: str) -> Usage:
+        return self._spent.get(configuration) or Usage()
 
     def _close(self) -> None:
         self._results.close()
@@ -275,21 +274,6 @@ class Store:
             if (self.folder / name).exists():
                 (self.folder / name).rename(place / name)
         return place
-
-
-@contextlib.contextmanager
-def _uncollected() -> Iterator[None]:
-    """A block without garbage collection, for one that makes much and throws nothing away.
-
-    Otherwise the collector goes through all that is there already, again and again.
-    """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def modernise(folder: Path) -> None:

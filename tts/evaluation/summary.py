@@ -18,6 +18,7 @@ from tts.budget.limits import TOTAL
 from tts.evaluation.comparisons import holm
 from tts.evaluation.records import Outcome
 from tts.evaluation.statistics import accuracy, compare
+from tts.types import Usage
 
 
 class Names(BaseModel):
@@ -110,7 +111,8 @@ class Row(Names):
         valid = [o for o in outcomes if not o.failed]
         interval = accuracy(by_problem(outcomes))
         cover = accuracy(by_problem(outcomes, "covered"))
-        totals = {key: sum(getattr(o.usage, key) for o in outcomes) for key in _TOTALS}
+        spent = Usage.total(o.usage for o in outcomes)
+        totals = {key: getattr(spent, key) for key in _TOTALS}
         outcome = {
             "n_problems": len({o.problem_id for o in outcomes}),
             "n_repeats": 1 + max((o.repeat for o in outcomes), default=0),

@@ -42,12 +42,19 @@ class Tally:
         self._clock = clock
         self._started = clock()
 
-    def count(self, outcome: Outcome, *, here: bool = True) -> None:
-        """Count a problem, of this sitting (`here`) or of an earlier one."""
+    def begin(self, outcomes: Sequence[Outcome]) -> None:
+        """Count the problems of earlier sittings."""
+        for outcome in outcomes:
+            self._count(outcome)
+        self.earlier = Usage.total(outcome.usage for outcome in outcomes)
+
+    def count(self, outcome: Outcome) -> None:
+        """Count a problem of this sitting."""
+        self._count(outcome)
+        self.here += 1
+
+    def _count(self, outcome: Outcome) -> None:
         self.done += 1
-        self.here += here
-        if not here:
-            self.earlier += outcome.usage
         self.failed += outcome.failed
         self.graded += outcome.graded and not outcome.failed
         self.right += outcome.correct

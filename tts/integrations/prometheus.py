@@ -116,8 +116,7 @@ class Panel:
     def begin(self, arm: Arm, total: int, done: Sequence[Outcome]) -> None:
         """The arm starts, with what earlier sittings have done."""
         tally = Tally(arm, total, time.monotonic)
-        for outcome in done:
-            tally.count(outcome, here=False)
+        tally.begin(done)
         self._progress = Progress(self._run, tally)
         self._panels[self._run, arm.label] = self._progress
 

@@ -99,9 +99,7 @@ class Chapter:
     def begin(self, arm: Arm, total: int, done: Sequence[Outcome]) -> None:
         """The arm starts: a run with its parameters."""
         self._tally = Tally(arm, total, self._clock)
-        for outcome in done:
-            if not outcome.failed:
-                self._tally.count(outcome, here=False)
+        self._tally.begin([outcome for outcome in done if not outcome.failed])
         given = parameters({**arm.names.model_dump(), **arm.config, "repeats": arm.repeats})
         self._open = True
         self._courier.send(lambda: self._begin(arm.label, {**given, "problems": str(total)}))

@@ -16,6 +16,7 @@ from dataclasses import KW_ONLY, dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple
 
+from tts._garbage import uncollected
 from tts.errors import ConfigError, GradingError
 from tts.tasks.answers import MathAnswers
 from tts.tasks.prompt import Prompt
@@ -95,7 +96,8 @@ class RequestsTask:
         self._grader = self.grader or SameAsGold(self.answers)
         self._places: dict[ProblemId, _Place] = {}
         self._recent: dict[ProblemId, Item] = {}
-        self._scan()
+        with uncollected():
+            self._scan()
 
     def __len__(self) -> int:
         return len(self._places)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 # Okabe & Ito's palette, told apart by all common kinds of colour vision; symbols say it again.
 _BLUE, _RED, _GREY = "#0072B2", "#D55E00", "#888888"
 _MAP = "viridis"
+_LINE = 0.05  # of the height of the upper picture, what a line of words takes
 _PANELS = 4
 _SHIFT = 0.12  # most that a symbol stands beside its value, so that it hides no other
 
@@ -156,20 +157,27 @@ def _paths(
             )  # fmt: skip
     last = len(knobs)
     axes.axvline(last, color="black", linewidth=1.2, zorder=1)
-    for name, value in marks.items():
-        axes.annotate(
-            f"{value:.2f} {name}", (last, (value - low) / room), xytext=(6, 0), fontsize=8,
-            textcoords="offset points", va="center", color=_BLUE,
-        )  # fmt: skip
     top = max([each.ratio for each in shown], default=1.0)
-    axes.annotate(
-        f"{top:.2f} best trial", (last, (top - low) / room), xytext=(6, 0), fontsize=8,
-        textcoords="offset points", va="center",
-    )  # fmt: skip
+    named = [(value, name, _BLUE) for name, value in marks.items()]
+    named = sorted([*named, (top, "best trial", "black")])
+    heights = _apart([(value - low) / room for value, _, _ in named], _LINE)
+    for height, (value, name, color) in zip(heights, named, strict=True):
+        axes.annotate(
+            f"{value:.2f} {name}", (last, height), xytext=(6, 0), fontsize=8,
+            textcoords="offset points", va="center", color=color,
+        )  # fmt: skip
     axes.set_xticks(range(last + 1), [*(_name(knob.name) for knob in knobs), "ratio"], fontsize=8)
     axes.set(xlim=(-0.4, last + 0.75), ylim=(-0.08, 1.08), yticks=[])
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
+
+
+def _apart(heights: Sequence[float], least: float) -> list[float]:
+    """Ascending heights, moved up where they are too close to the one below to be read."""
+    found: list[float] = []
+    for height in heights:
+        found.append(max(height, found[-1] + least) if found else height)
+    return found
 
 
 def _panel(
