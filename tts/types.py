@@ -495,7 +495,7 @@ class Usage:
 
     def as_dict(self) -> dict[str, int | float]:
         """All components by name."""
-        return {f.name: getattr(self, f.name) for f in fields(self)}
+        return dict(zip(_COMPONENTS, _AMOUNTS(self), strict=True))
 
     def __str__(self) -> str:
         parts = [
@@ -516,7 +516,8 @@ class Usage:
         return ", ".join([*parts, f"{self.seconds:.2f} s"])
 
 
-_AMOUNTS = attrgetter(*(f.name for f in fields(Usage)))
+_COMPONENTS = tuple(f.name for f in fields(Usage))
+_AMOUNTS = attrgetter(*_COMPONENTS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,16 @@ def test_it_is_waited_for(started, said, ready):
     assert len(looks) == 3
 
 
+def test_nobody_waits_for_one_that_was_killed(started, monkeypatch):
+    server = Server()
+    server.begin()
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    monkeypatch.setattr(multiprocessing.forkserver._forkserver, "_forkserver_pid", child.pid)
+    child.kill()
+    assert not server.wait(lambda: False)
+    child.wait()
+
+
 def test_nobody_waits_for_what_is_called_off(started):
     server = Server()
     server.begin()

@@ -33,19 +33,8 @@ DONE = "done"
 _IMPORTS = "tts.engine.imports"
 # What is read when a process starts or a module is loaded; the rest is handed on to each fork.
 _EARLY = (
-    *(
-        "LD_PRELOAD",
-        "OMP_",
-        "KMP_",
-        "GOMP_",
-        "MKL_",
-        "OPENBLAS_",
-        "TORCH",
-        "PYTHON",
-        "CUDA",
-        "VLLM_",
-    ),
-    *("HF_", "TRANSFORMERS", "TOKENIZERS"),
+    *("LD_PRELOAD", "OMP_", "KMP_", "GOMP_", "MKL_", "OPENBLAS_", "TORCH", "PYTHON"),
+    *("CUDA", "VLLM_", "HF_", "TRANSFORMERS", "TOKENIZERS"),
 )
 # vLLM sets them for itself when an engine is built, to the same for all that can be forks.
 _LATE = (
@@ -55,7 +44,7 @@ _LATE = (
 )
 # NumPy's and SciPy's libraries of linear algebra start threads when they are loaded.
 _SINGLE = {"OPENBLAS_NUM_THREADS": "1"}
-_TICK_SECONDS, _PATIENCE_SECONDS = 0.05, 600.0
+_TICK_SECONDS, _PATIENCE_SECONDS = 0.05, 300.0
 
 
 class _Fork(ForkServerProcess):
@@ -99,7 +88,7 @@ class Server:
         """
         with self._lock:
             present = _early()
-            if self._early is None and not _another():
+            if self._early is None and _pid() is None:  # else somebody has one of his own
                 self._start(present)
             return self._early == present
 
@@ -116,7 +105,7 @@ class Server:
         assert self._ready is not None
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while not self._ready.exists():
-            if off() or time.monotonic() > deadline:
+            if off() or _gone(_pid()) or time.monotonic() > deadline:
                 return False
             time.sleep(_TICK_SECONDS)
         return self._ready.read_text() == DONE
@@ -171,10 +160,23 @@ def _early() -> dict[str, str]:
     }
 
 
-def _another() -> bool:
-    """Whether somebody else has started Python's fork server, with other imports."""
+def _pid() -> int | None:
+    """Of Python's fork server, if somebody has started it."""
     server = getattr(multiprocessing.forkserver, "_forkserver", None)
-    return getattr(server, "_forkserver_pid", None) is not None
+    found: int | None = getattr(server, "_forkserver_pid", None)
+    return found
+
+
+def _gone(process: int | None) -> bool:
+    """Whether a child has ended."""
+    import psutil
+
+    if process is None:
+        return False
+    try:
+        return psutil.Process(process).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 SERVER = Server()

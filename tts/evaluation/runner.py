@@ -289,6 +289,7 @@ class _Sitting:
         self._task, self._todo = task, todo
         self.configuration = store.configuration(arm.label)
         self._grading: set[asyncio.Task[None]] = set()
+        self._faults: list[BaseException] = []
         self._indexed = task if isinstance(task, Indexed) else None
         self._spent = store.spent(arm.label)
         self._started = 0.0
@@ -307,8 +308,10 @@ class _Sitting:
                         raise result.error
                     if syncing.done():
                         syncing.result()
+                    self._check()
                     self._spawn(self._keep(result))
             await asyncio.gather(*self._grading)
+            self._check()
         finally:
             if self._grading:
                 await asyncio.wait(self._grading, timeout=GRADING_GRACE)
@@ -339,13 +342,20 @@ class _Sitting:
         return solve_all(self._todo, concurrency=concurrency, **options)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        """Start a grading, and raise what an earlier one could not record (a full disk, say)."""
-        ended = {task for task in self._grading if task.done()}
-        self._grading -= ended
-        self._grading.add(asyncio.create_task(work))
-        faults = [fault for task in ended if (fault := task.exception())]
-        if faults:
-            raise faults[0]
+        """Start a grading."""
+        task = asyncio.create_task(work)
+        self._grading.add(task)
+        task.add_done_callback(self._graded)
+
+    def _graded(self, task: asyncio.Task[None]) -> None:
+        self._grading.discard(task)
+        if not task.cancelled() and (fault := task.exception()) is not None:
+            self._faults.append(fault)
+
+    def _check(self) -> None:
+        """Raise what a grading could not record (a full disk, say)."""
+        if self._faults:
+            raise self._faults[0]
 
     async def _keep(self, result: Result) -> None:
         """Grade and record a result, and tell the watcher."""
