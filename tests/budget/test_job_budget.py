@@ -199,7 +199,7 @@ async def test_a_resumed_run_subtracts_what_its_records_have_spent(task, tmp_pat
 
 
 async def test_what_a_failed_attempt_has_cost_is_spent_for_good(task, tmp_path):
-    record = {"problem_id": "t0", "status": "failed", "error": "x", "gold": "0", "arm": "arm"}
+    record = {"id": "t0", "status": "failed", "error": "x", "gold": "0", "arm": "arm"}
     chosen = arm(tts.Budget(completion_tokens=1000))
     expected = chosen.expected(task)
     await run(task, chosen, tmp_path / "whole")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pytest import approx
 from scipy.stats import weibull_min
@@ -47,6 +47,7 @@ def test_the_gradient_is_that_of_the_likelihood(share, shapes, scales):
     theta = np.array([share, shapes[0], scales[0], shapes[1], scales[1]])
     logs = np.log([0.15, 0.3, 0.5, 0.8, 0.95])
     value, gradient = _cost(theta, logs)
+    assume(value < 100)  # beyond, densities are so small that floats hold but a few digits of them
     assert value == approx(-Mixture(share, shapes, scales).likelihood(np.exp(logs)) / 5)
     moves = 1e-6 * np.eye(5)
     steps = [(_cost(theta + h, logs)[0] - _cost(theta - h, logs)[0]) / 2e-6 for h in moves]

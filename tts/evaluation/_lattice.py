@@ -55,8 +55,9 @@ def resampled_sum(steps: Integers) -> tuple[int, Floats]:
     n, least = len(steps), int(steps.min())
     share = np.bincount(steps - least) / n
     size = n * (len(share) - 1) + 1
-    transform = np.fft.rfft(share, size) ** n
-    return n * least, np.clip(np.fft.irfft(transform, size), 0.0, None)
+    padded = 1 << (size - 1).bit_length()  # a transform of a prime length takes far longer
+    transform = np.fft.rfft(share, padded) ** n
+    return n * least, np.clip(np.fft.irfft(transform, padded)[:size], 0.0, None)
 
 
 def quantiles(law: Floats, masses: Iterable[float]) -> list[int]:
