@@ -28,13 +28,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # that tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-_ENGINES = {"vllm_backend": "engine", "vllm_server": "engine", "reward_engines": "reward"}
-"""Fixtures that last for a session, and what their tests share: one engine, not one a worker."""
+_ENGINES = {"vllm_backend", "vllm_server", "reward_engines"}
+"""Fixtures that last for a session: one engine, not one a worker."""
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Side by side: what shares an engine stays together, and so does a file; the longest first."""
+    """Side by side: what runs an engine stays together, and so does a file; the longest first."""
     groups = {item: _group(item) for item in items}
     long = {groups[item] for item in items if _is_long(item)}
     for item, group in groups.items():
@@ -43,7 +43,12 @@ def pytest_collection_modifyitems(items):
 
 
 def _group(item):
-    return next((g for name, g in _ENGINES.items() if name in item.fixturenames), str(item.path))
+    """One worker imports vLLM, and its engines are forks of one process; see `tts.engine.forking`.
+
+    The other worker does what is left, and what runs an engine in processes of its own.
+    """
+    inside = item.get_closest_marker("engine") and not item.get_closest_marker("apart")
+    return "engine" if inside or _ENGINES & set(item.fixturenames) else str(item.path)
 
 
 def _is_long(item):

@@ -87,6 +87,7 @@ def test_the_installed_package_is_the_one_in_the_wheel(installed):
 
 @pytest.mark.slow
 @pytest.mark.engine
+@pytest.mark.apart
 @pytest.mark.timeout(600)  # a first start without any cache
 def test_the_installed_package_runs_the_program_of_the_readme(installed):
     """On its own model; that `tts run` and `tts doctor` find the rest, `check_wheel.sh` shows."""

@@ -81,6 +81,7 @@ def broken(tmp_path, monkeypatch, package, code):
 
 @pytest.mark.slow
 @pytest.mark.engine
+@pytest.mark.apart
 def test_a_sound_machine(capsys, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", SECRET)
     assert main(["doctor", "--json", "doctor.json"]) == 0

@@ -97,6 +97,7 @@ def test_with_everything_set_there_is_nothing_to_search(unstarted, capsys):
 
 
 @pytest.mark.engine
+@pytest.mark.apart
 @pytest.mark.slow
 @pytest.mark.timeout(900)  # three engines on a busy machine
 def test_a_search_on_the_real_engine(capsys):

@@ -80,18 +80,6 @@ def test_nobody_waits_for_what_is_called_off(started):
     assert not server.wait(lambda: True)
 
 
-def test_what_it_imports_starts_no_thread_and_says_when_it_is_done(tmp_path):
-    ready = tmp_path / "ready"
-    program = "import tts.engine.imports, os; print(len(os.listdir('/proc/self/task')))"
-    alone = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "4"}
-    environment = {**os.environ, **alone, READY: str(ready)}
-    done = subprocess.run(
-        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
-    )
-    assert done.stdout.split()[-1] == "1"
-    assert ready.read_text() == DONE
-
-
 @pytest.mark.engine
 @pytest.mark.slow
 async def test_the_next_engine_is_up_in_a_fraction_of_the_time_of_imports():

@@ -591,6 +591,7 @@ def here(tmp_path_factory):
 
 
 @pytest.mark.engine
+@pytest.mark.apart
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SCHEMES)
 def test_a_scheme_is_loaded_and_decoded_or_refused_with_its_reason(name, here):
@@ -615,6 +616,7 @@ def test_a_scheme_is_loaded_and_decoded_or_refused_with_its_reason(name, here):
 
 
 @pytest.mark.engine
+@pytest.mark.apart
 @pytest.mark.slow
 def test_parameters_take_the_bytes_that_were_foreseen(here):
     for name in ("bf16", "fp16", "fp8"):

@@ -186,6 +186,7 @@ def test_what_cannot_work_is_refused_when_it_is_made(server):
 
 
 @pytest.mark.engine
+@pytest.mark.apart
 @pytest.mark.slow
 async def test_vllms_own_server_gives_the_scores_of_transformers(pooling_server, mini_text):
     from tests.engine.checkpoints import forward
