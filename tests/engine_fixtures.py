@@ -8,10 +8,12 @@ import warnings
 from collections.abc import AsyncIterator
 from contextlib import contextmanager
 
+import psutil
 import pytest_asyncio
 
 from tts.backends.vllm import VLLMBackend
 from tts.engine import RewardEngine
+from tts.engine.forking import TITLE
 from tts.engine.head import Head
 
 
@@ -22,6 +24,20 @@ def other_peoples_warnings():
         warnings.simplefilter("ignore")
         yield
         gc.collect()  # what vLLM leaves unclosed after a failed start complains when collected
+
+
+def spawned(before: set[int]) -> list[psutil.Process]:
+    """Our children that were not there before, but for those that last as long as we do."""
+    children = psutil.Process().children(recursive=True)
+    return [child for child in children if child.pid not in before and not _lasts(child)]
+
+
+def _lasts(process: psutil.Process) -> bool:
+    try:
+        words = " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return True
+    return "resource_tracker" in words or TITLE in words
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from tests.cli.batches import SIMULATED, batch, by_id, records, row, timeless, tokens, write
-from tests.engine_fixtures import other_peoples_warnings
+from tests.engine_fixtures import other_peoples_warnings, spawned
 from tests.servers.scripted import Act, ScriptedServer, Traits
 from tts.cli import main
 
@@ -232,7 +232,7 @@ def kill_core(before, path):
     """Once some problems are done, kill the process of the engine: the largest of the new ones."""
     while not path.exists() or path.read_bytes().count(b"\n") < 20:
         time.sleep(0.02)
-    new = set(psutil.Process().children(recursive=True)) - before
+    new = spawned(before)
     max(new, key=lambda child: child.memory_info().rss).kill()
 
 
@@ -242,7 +242,7 @@ def test_an_engine_that_is_killed_starts_again_and_the_batch_goes_on():
     write(*(row(i, prompt=f"{i}+{i + 1}*3-5+40-6=") for i in range(100)))
     engine = ("model.engine.max_model_len=256", "model.engine.kv_cache_gib=0.1")
     words = ("model=mini-reasoner", "strategy=self_consistency", "strategy.n=2", *engine)
-    before = set(psutil.Process().children(recursive=True))
+    before = {child.pid for child in psutil.Process().children(recursive=True)}
     killer = threading.Thread(target=kill_core, args=(before, Path("out/results.jsonl")))
     killer.daemon = True
     killer.start()

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.engine_fixtures import other_peoples_warnings
+from tests.engine_fixtures import other_peoples_warnings, spawned
 from tts.backends.vllm import VLLMBackend
 from tts.errors import ConfigError, EngineDead, EngineStartFailed
 from tts.types import Problem, Request, Segment, Trajectory
@@ -44,19 +44,6 @@ async def main():
 if __name__ == "__main__":
     asyncio.run(main())
 """
-
-
-def spawned(before: set[int]) -> list[psutil.Process]:
-    """Our children that were not there before."""
-    children = psutil.Process().children(recursive=True)
-    return [c for c in children if c.pid not in before and "resource_tracker" not in _line(c)]
-
-
-def _line(process: psutil.Process) -> str:
-    try:
-        return " ".join(process.cmdline())
-    except psutil.NoSuchProcess:
-        return "resource_tracker"
 
 
 async def decode(backend, **how):

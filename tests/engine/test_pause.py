@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 
 import psutil
 import pytest
 
-from tests.engine_fixtures import other_peoples_warnings
+from tests.engine_fixtures import other_peoples_warnings, spawned
 from tts.backends.vllm import VLLMBackend
 from tts.engine.notices import notes
 from tts.errors import ConfigError, EngineDead, Unsupported
@@ -152,9 +151,8 @@ async def test_an_engine_that_dies_and_one_that_is_closed_while_paused():
             await backend.pause("now")
             held = asyncio.create_task(decode(backend))
             await until(lambda: backend.stats.held == 1)
-            for child in psutil.Process().children(recursive=True):
-                if child.pid not in before and "resource_tracker" not in " ".join(child.cmdline()):
-                    os.kill(child.pid, signal.SIGKILL)
+            for child in spawned(before):
+                child.kill()
             async with asyncio.timeout(10):
                 outcomes = await asyncio.gather(*flights, return_exceptions=True)
             assert all(isinstance(outcome, EngineDead) for outcome in outcomes)

@@ -30,6 +30,9 @@ READY = "TTS_ENGINE_IMPORTED"
 DONE = "done"
 """What is in that file then; something else if it could not import everything."""
 
+TITLE = "tts::ForkServer"
+"""What lists of processes call the server; its forks have vLLM's name for an engine."""
+
 _IMPORTS = "tts.engine.imports"
 # What is read when a process starts or a module is loaded; the rest is handed on to each fork.
 _EARLY = (

@@ -6,12 +6,13 @@ See `tts.engine.forking`. Nothing here may start a thread.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import gc
 import importlib
 import os
 from pathlib import Path
 
-from tts.engine.forking import DONE, READY
+from tts.engine.forking import DONE, READY, TITLE
 
 MODULES = (
     "vllm.v1.engine.core",
@@ -30,6 +31,11 @@ def main() -> None:
             importlib.import_module(module)
     except Exception as error:  # an engine that is spawned will say it better
         said = f"{type(error).__name__}: {error}"
+    # Asked for here, as a fork whose variables have been replaced cannot give itself one any more.
+    with contextlib.suppress(ImportError):
+        from setproctitle import setproctitle
+
+        setproctitle(TITLE)
     gc.collect()
     gc.freeze()  # pages that no collection writes to are shared with the forks
     # The server has nothing to clean up, and libraries complain of each other when it does.
