@@ -119,7 +119,6 @@ def test_a_failure_says_why_and_leaves_its_log(environment, tmp_path):
 
 
 @pytest.mark.engine
-@pytest.mark.apart
 def test_eight_bit_integers_run_on_the_engine_and_have_a_card(home, capsys):
     words = ["quantize", "model=mini-reasoner", "scheme=w8a8_int8", "samples=16"]
     words += ["task.n_problems=48", "output=small"]

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from tests.tuning import makers
+from tts.tuning.engine import trial
 from tts.tuning.engine.trial import Sentinel, Trial, TrialFailed
 
 
@@ -39,7 +40,8 @@ def test_what_runs_out_of_memory_takes_nobody_with_it(start):
     assert "was killed, as when memory runs out" in error.message
 
 
-def test_what_hangs_is_ended(start):
+def test_what_hangs_is_ended(start, monkeypatch):
+    monkeypatch.setattr(trial, "_GRACE_SECONDS", 1.0)
     started = time.monotonic()
     error = start(makers.slow, patience=3.0)
     assert error.message == "It took longer than 3 s to start."
