@@ -17,7 +17,7 @@ demo: setup ## Compare strategies on a real model; results in outputs/demo
 	$(VENV)/bin/tts show outputs/demo --arm a_star
 
 test: setup ## Run all tests
-	$(PY) -m pytest -n 2 --dist loadgroup
+	$(PY) -m pytest -n 3 --dist loadgroup
 
 check: setup ## Format, lint, types
 	$(PY) -m ruff format --check .
