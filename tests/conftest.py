@@ -20,7 +20,7 @@ from tts.types import Problem
 settings.register_profile("untimed", deadline=None)  # a busy machine makes no test fail
 settings.load_profile("untimed")
 
-# Two workers and their engines share the machine, and the models are tiny: threads that wait for
+# Three workers and their engines share the machine, and the models are tiny: threads that wait for
 # each other would spin away half of it. PyTorch reads it when a test imports it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -45,7 +45,7 @@ def pytest_collection_modifyitems(items):
 def _group(item):
     """One worker imports vLLM, and its engines are forks of one process; see `tts.engine.forking`.
 
-    The other worker does what is left, and what runs an engine in processes of its own.
+    The others do what is left, and what runs an engine in processes of its own.
     """
     inside = item.get_closest_marker("engine") and not item.get_closest_marker("apart")
     return "engine" if inside or _ENGINES & set(item.fixturenames) else str(item.path)
