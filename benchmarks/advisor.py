@@ -5,11 +5,11 @@ beside it. Targets: tokens a second within 25%, and the schemes of each case in 
 models (mini-reasoner, and a Llama of 32 million random weights, where arithmetic matters) in every
 scheme that runs here, with 1, 16 and 64 answers at once.
 
-The engine is calibrated beside it, as `tts advise` does: on mini-reasoner and on another random
-model, in the plain type alone, with 2, 8 and 48 answers at once. So no point that is predicted is
-among those that are fitted, and of the other schemes and the larger model the calibration sees
-nothing but the speed of their matrix products. Weights in 8 bits are made up: how fast they are
-does not depend on what they say.
+The engine is calibrated beside it, by the runs that `tts advise` makes: on mini-reasoner and on
+another random model, in the plain type alone, with 2, 8 and 48 answers at once. So no point that is
+predicted is among those that are fitted, and of the other schemes and the larger model the
+calibration sees nothing but the speed of their matrix products. Weights in 8 bits are made up: how
+fast they are does not depend on what they say.
 
 All engines are up together, and take turns: those that are calibrated on and those that are
 measured. A machine that becomes faster or slower with its neighbours does so for both; what is

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import signal
 import sys
 from argparse import Namespace
@@ -20,6 +19,7 @@ from tts.cli.jobs import Job
 from tts.cli.observers import Observers
 from tts.cli.run import SOME_FAILED
 from tts.cli.workshop import Work, Workshop
+from tts.engine.heap import HEAP
 from tts.errors import TTSError
 from tts.evaluation import store as files
 from tts.evaluation.progress import Display
@@ -67,8 +67,8 @@ def serve(job: Job, batch: Batch) -> int:
         execute.listen(display)
         expected = {work.arm.label: work.arm.expected(work.task)}
         store = stack.enter_context(Store(job.folder, expected, lasting=True))
-        gc.freeze()  # what is known of the requests and of earlier sittings stays to the end
-        stack.callback(gc.unfreeze)
+        HEAP.hold()  # what is known of the requests and of earlier sittings stays to the end
+        stack.callback(HEAP.release)
         execute.write_origins(job, [work], expected)
         observers = stack.enter_context(Observers(job.config, [work], display))
         sitting = _Sitting(work, store, display, observers, batch)

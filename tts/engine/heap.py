@@ -3,7 +3,8 @@
 vLLM and what it imports are half a million objects, and going through all of them takes Python a
 sixth of a second. A sitting that makes many small objects has that done every few hundred requests,
 and meanwhile nothing is sent to the engine. So what is there once an engine is up is set aside, as
-vLLM's own servers do, until the last engine has ended.
+vLLM's own servers do, until the last engine has ended. What a large batch knows of its requests is
+set aside likewise.
 """
 
 from __future__ import annotations
