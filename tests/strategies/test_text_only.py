@@ -30,13 +30,25 @@ def lacking(strategy, verifier):
     return (strategy, min(missing)) if missing else (None, None)
 
 
+def noting(open_one, streams):
+    """`open_one`, which keeps what it opens."""
+
+    def opens(request):
+        streams.append(open_one(request))
+        return streams[-1]
+
+    return opens
+
+
 @pytest.mark.parametrize("verifier", VERIFIERS, ids=lambda v: type(v).__name__)
 @pytest.mark.parametrize("kind", STRATEGIES, ids=lambda kind: kind.__name__)
 async def test_it_runs_or_is_refused_by_name_before_anything_is_sent(
-    serve, connect, kind, verifier
+    serve, connect, monkeypatch, kind, verifier
 ):
     server, strategy = serve(), kind()
     backend = connect(server)
+    streams = []
+    monkeypatch.setattr(backend, "open", noting(backend.open, streams))
     who, what = lacking(strategy, verifier)
     arguments = {"strategy": strategy, "backend": backend, "verifier": verifier}
     if who is None:
@@ -46,7 +58,7 @@ async def test_it_runs_or_is_refused_by_name_before_anything_is_sent(
         charged = usage.prompt_tokens, usage.completion_tokens
         counted = sum(call.prompt_tokens for call in server.calls), server.sent
         # Nobody can know what a decode cost that is left before the server counts: all is charged.
-        left = any(each.trajectory.finish == "abort" for each in result.candidates)
+        left = any(stream.trajectory.finish == "abort" for stream in streams)
         assert all(map(ge, charged, counted)) if left else charged == counted
         return
     with pytest.raises(CapabilityMissing, match=type(who).__name__) as caught:
