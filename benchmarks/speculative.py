@@ -59,6 +59,11 @@ def _requests(concurrency: int) -> int:
     return max(4, 2 * concurrency)
 
 
+def _drafted(backend: VLLMBackend) -> tuple[int, int]:
+    """Tokens that were drafted so far, and those of them that were accepted."""
+    return backend.stats.draft_tokens, backend.stats.accepted_tokens
+
+
 async def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
     """Take the engines in turn, for each number of requests in flight."""
     most = _requests(max(options.concurrency))
@@ -71,6 +76,7 @@ async def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
             backends[name] = await stack.enter_async_context(backend)
         for concurrency in options.concurrency:
             speeds: dict[str, list[float]] = {name: [] for name in backends}
+            before = {name: _drafted(backend) for name, backend in backends.items()}
             for number in range(-1, options.rounds):  # the first round warms up
                 names = list(backends)
                 turn = names[number % 3 :] + names[: number % 3]
@@ -86,6 +92,8 @@ async def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
             for name in list(backends)[1:]:
                 ratios = [a / b for a, b in zip(speeds[name], speeds["plain"], strict=True)]
                 low, high = interval(ratios)
+                counts = zip(_drafted(backends[name]), before[name], strict=True)
+                drafted, accepted = (now - then for now, then in counts)
                 rows.append(
                     {
                         "engine": name,
@@ -94,7 +102,7 @@ async def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
                         "interval": [low, high],
                         "tokens per second": statistics.median(speeds[name]),
                         "plain": statistics.median(speeds["plain"]),
-                        "accepted": backends[name].stats.acceptance,
+                        "accepted": accepted / max(1, drafted),
                     }
                 )
     return rows
@@ -116,7 +124,7 @@ def main() -> int:
         print(
             f"{row['engine']:6} {row['in flight']:3} in flight: {row['ratio']:.2f}"
             f" [{low:.2f}, {high:.2f}], {row['tokens per second']:,.0f} over {row['plain']:,.0f}"
-            f" tokens a second, {row['accepted'] or 0:.0%} accepted"
+            f" tokens a second, {row['accepted']:.0%} accepted"
         )
     if options.json:
         options.json.write_text(json.dumps(rows, indent=2) + "\n")

@@ -16,7 +16,15 @@ from tts.cli import main as tts
 from tts.quantize.card import Card
 
 MODELS = ("mini-reasoner", "mini-reasoner-l")
-SCHEMES = ("w8a16_int8", "w8a8_int8", "w4a16_gptq", "w4a16_awq", "nvfp4a16", "w4a8_int8")
+SCHEMES = (
+    "w8a16_int8",
+    "w8a8_int8",
+    "fp8",
+    "w4a16_gptq",
+    "w4a16_awq",
+    "nvfp4a16",
+    "w4a8_int8",
+)
 _FOLDER = Path("outputs/quantised")
 _HEAD = (
     "| model | scheme | bytes | accuracy | difference in points | inferior by no more than 2? |"

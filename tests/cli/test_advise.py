@@ -94,6 +94,17 @@ def test_a_card_has_the_last_word(llama, tmp_path):
     assert kept["share"] == pytest.approx(0.998) and kept["measured"]
 
 
+def test_cards_of_another_model_do_not_count(llama, tmp_path, capsys):
+    folder = tmp_path / "quantised" / "four"
+    folder.mkdir(parents=True)
+    card = {"scheme": "w4a16_gptq", "model": "another", "accuracy_before": 1, "accuracy_after": 1}
+    (folder / "card.json").write_text(json.dumps(card))
+    words = ["advise", f"model={llama}", "--machine=L40S", "--cards"]
+    assert main([*words, str(folder.parent)]) == 2
+    assert "holds an accuracy of" in capsys.readouterr().err.splitlines()[0]
+    assert main([*words, str(folder)]) == 0  # it alone is named
+
+
 def test_more_answers_than_the_engine_takes_unasked_are_asked_for(llama):
     found = advised(f"model={llama}", *CROWD[1:], "workload.concurrency=300", *H100)
     assert found["recommended"]["model.engine.max_num_seqs"] == "300"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tts.advice.accuracy import CARD, PUBLISHED, Recovery, read_cards
+from tts.advice.accuracy import PUBLISHED, Recovery, accuracy_measured, read_cards
 from tts.advice.advisor import Advice, Case, advise
 from tts.advice.calibration import calibrate
 from tts.advice.machines import TYPICAL, known
@@ -91,7 +91,7 @@ def work_out(command: Arguments, loads: Sequence[str], options: Namespace) -> Fo
     elsewhere = known(options.machine, devices) if options.machine else None
     hardware = elsewhere.hardware if elsewhere else _here(devices)
     chosen = _choice(config, shape, hardware, options.cache, elsewhere is not None)
-    cards = _cards(path, options.cards)
+    cards = _cards(path, options.cards, config.model)
     notes: list[str] = []
     if _rehearses(command):
         workload, notes = _rehearsed(job, options)
@@ -235,10 +235,10 @@ def _choice(
     return found
 
 
-def _cards(path: Path, folders: Sequence[Path]) -> dict[str, Recovery]:
+def _cards(path: Path, folders: Sequence[Path], model: str) -> dict[str, Recovery]:
     """Measured accuracies: of the model itself, if it is quantised, and of those that are named."""
-    own = [path] if (path / CARD).is_file() else []
-    return read_cards([*own, *folders])
+    own = [path] if accuracy_measured(path) else []
+    return read_cards([*own, *folders], model)
 
 
 def _rehearses(command: Arguments) -> bool:
