@@ -11,9 +11,10 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tts.advice.accuracy import PUBLISHED, Recovery, accuracy_measured, read_cards
+from tts.advice.accuracy import PUBLISHED, Recovery
 from tts.advice.advisor import Advice, Case, advise
 from tts.advice.calibration import calibrate
+from tts.advice.cards import accuracy_measured, read_cards
 from tts.advice.machines import TYPICAL, known
 from tts.advice.plans import Choice, choice
 from tts.advice.workload import Workload
