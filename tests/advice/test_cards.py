@@ -38,6 +38,12 @@ def test_a_folder_of_checkpoints_gives_all_cards_of_the_model(tmp_path):
     assert "holds an accuracy of mine (there are some of another)." in str(error.value)
 
 
+def test_a_quantised_model_finds_its_own_card_in_the_folder(tmp_path):
+    card(tmp_path / "mine-w8a8", model="mine", accuracy_after=0.6)
+    card(tmp_path / "mine-fp8", model="mine", scheme="fp8")
+    assert read_cards([tmp_path], str(tmp_path / "mine-w8a8")).keys() == {"w8a8_int8"}
+
+
 def test_of_two_cards_of_a_scheme_the_one_that_is_named_counts(tmp_path):
     one, other = card(tmp_path / "a", accuracy_after=0.6), card(tmp_path / "b")
     with pytest.raises(ConfigError, match=r"a and .*b are both in w8a8_int8") as error:

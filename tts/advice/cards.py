@@ -27,17 +27,10 @@ def read_cards(folders: Sequence[Path], model: str) -> dict[str, Recovery]:
         ConfigError: A folder holds no card that counts; a card cannot be read, or lacks what it
             should say; two are of one scheme, and neither or both of them are named.
     """
-    single = [(folder / CARD).is_file() for folder in folders]
-    named = _by_scheme(
-        _named(folder / CARD) for folder, alone in zip(folders, single, strict=True) if alone
-    )
-    beside = _by_scheme(
-        card
-        for folder, alone in zip(folders, single, strict=True)
-        if not alone
-        for card in _below(folder, model)
-        if card.scheme not in named
-    )
+    single = [folder for folder in folders if (folder / CARD).is_file()]
+    named = _by_scheme(_named(folder / CARD) for folder in single)
+    below = (card for f in folders if f not in single for card in _below(f, model))
+    beside = _by_scheme(card for card in below if card.scheme not in named)
     return {
         scheme: Recovery(card.kept, card.kept, card.kept, card.source, measured=True)
         for scheme, card in {**beside, **named}.items()
@@ -72,6 +65,10 @@ class _Card:
     scheme: str
     model: str
     kept: float | None
+
+    def of(self, name: str) -> bool:
+        """Whether that is its model, or the checkpoint itself."""
+        return name in (Path(self.model or name).name, self.path.parent.name)
 
     @property
     def source(self) -> str:
@@ -111,7 +108,7 @@ def _below(folder: Path, model: str) -> list[_Card]:
         )
     name = Path(model).name
     measured = [card for card in cards if card.kept is not None]
-    counting = [card for card in measured if Path(card.model or name).name == name]
+    counting = [card for card in measured if card.of(name)]
     if not counting:
         others = ", ".join(sorted({card.model for card in measured}))
         raise ConfigError(
